@@ -1,0 +1,53 @@
+"""Settings, read once from the environment (``IRSS_*``) at an entry point and handed down as plain values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set. Each field's environment variable is ``IRSS_`` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="IRSS_", populate_by_name=True, extra="ignore")
+
+    # Where the app listens. Hugging Face Spaces sets SPACE_ID; app.py then listens on all interfaces.
+    host: str | None = Field(default=None, description="Address to listen on; 127.0.0.1, or 0.0.0.0 on Spaces.")
+    port: int = Field(default=7860, ge=1, le=65535, validation_alias=AliasChoices("IRSS_PORT", "PORT"))
+    space_id: str | None = Field(default=None, validation_alias="SPACE_ID")
+
+    # Models.
+    cache_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("irss"), description="Where weights are kept."
+    )
+    offline: bool = Field(default=False, description="Never download weights.")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps.")
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field(default="auto", description="Precision to run in.")
+    memory_limit_mb: int | None = Field(default=None, ge=256, description="Working memory of one run; default: by what is free.")
+
+    # Limits on what is taken in.
+    max_image_pixels: int = Field(default=40_000_000, gt=0, description="Width x height of a still.")
+    max_image_side: int = Field(default=16_384, gt=0, description="Longer side of a still.")
+    max_image_bytes: int = Field(default=256 * MEBIBYTE, gt=0, description="File size of a still.")
+    max_clip_seconds: float = Field(default=600.0, gt=0, description="Length of a clip.")
+    max_clip_frames: int = Field(default=36_000, gt=0, description="Frames of a clip.")
+    max_clip_bytes: int = Field(default=2048 * MEBIBYTE, gt=0, description="File size of a clip.")
+    max_clip_frame_pixels: int = Field(default=3840 * 2160, gt=0, description="Width x height of a clip's frame.")
+
+    # The app.
+    large_work_seconds: float = Field(
+        default=300.0, gt=0, description="Forecasts above this are offered to the queue instead of started silently."
+    )
+    temp_max_age_s: int = Field(default=3600, gt=0, description="Visitors' files are deleted after this time.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def listen_host(self) -> str:
+        """The address to bind: the one set, else all interfaces on Spaces, else loopback."""
+        return self.host or ("0.0.0.0" if self.space_id else "127.0.0.1")
