@@ -1,0 +1,1 @@
+"""Code of others' designs, written here and usable on its own."""
