@@ -124,7 +124,7 @@ _ALL = (
     ModelSpec(
         name="realesrgan-x4plus",
         title="Real-ESRGAN x4plus",
-        summary="ESRGAN's network trained for real photographs: invents plausible detail, removes noise and JPEG marks.",
+        summary="ESRGAN's network trained for real photographs: invents likely detail, removes noise and JPEG marks.",
         architecture="rrdbnet",
         kind="still",
         scale=4,

@@ -1,0 +1,1 @@
+"""Benchmarks: figures measured on this machine, in one run against their reference."""

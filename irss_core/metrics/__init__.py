@@ -1,0 +1,1 @@
+"""Measures of pictures: pure functions over arrays."""

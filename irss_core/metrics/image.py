@@ -1,0 +1,69 @@
+"""How far two pictures are apart: PSNR, SSIM, and a heat map for the eye."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from skimage.metrics import structural_similarity
+
+from irss_core.errors import InputError
+
+_SSIM_WINDOW = 11
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the peak signal-to-noise ratio over all channels, in dB; infinity for equal pictures.
+
+    Args:
+        a, b: HxWxC of one shape, both uint8 (peak 255) or both uint16 (peak 65535); no border is cropped.
+
+    Raises:
+        InputError: the shapes or types differ.
+    """
+    _check_alike(a, b)
+    error = np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2, dtype=np.float64)
+    return float(10 * np.log10(np.iinfo(a.dtype).max ** 2 / error)) if error else float("inf")
+
+
+def ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the structural similarity (Wang et al. 2004), averaged over channels: 1 for equal pictures.
+
+    11x11 Gaussian window of sigma 1.5, population statistics, as the paper has it.
+
+    Raises:
+        InputError: the shapes or types differ, or a side is under 11 pixels.
+    """
+    _check_alike(a, b)
+    if min(a.shape[:2]) < _SSIM_WINDOW:
+        raise InputError(f"SSIM needs at least {_SSIM_WINDOW} pixels a side; the picture is {a.shape[1]}x{a.shape[0]}.")
+    value = structural_similarity(
+        a,
+        b,
+        channel_axis=2,
+        data_range=np.iinfo(a.dtype).max,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    return float(value)
+
+
+def difference_map(a: np.ndarray, b: np.ndarray, *, gain: float = 4.0) -> np.ndarray:
+    """Return HxWx3 uint8 RGB: dark where the pictures agree, through purple and orange to yellow where they differ.
+
+    Args:
+        a, b: HxWxC uint8 of one shape.
+        gain: multiplies the largest difference of the channels: by default a quarter of the range is full scale.
+    """
+    _check_alike(a, b)
+    difference = cv2.absdiff(a, b).reshape(*a.shape[:2], -1).max(axis=2)
+    heat = cv2.applyColorMap(cv2.convertScaleAbs(difference, alpha=gain), cv2.COLORMAP_INFERNO)
+    return cv2.cvtColor(heat, cv2.COLOR_BGR2RGB)
+
+
+def _check_alike(a: np.ndarray, b: np.ndarray) -> None:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        raise InputError(
+            f"Cannot compare {a.shape[1]}x{a.shape[0]} with {a.shape[2]} channels ({a.dtype}) to "
+            f"{b.shape[1]}x{b.shape[0]} with {b.shape[2]} ({b.dtype}). Both pictures must have one size and type."
+        )

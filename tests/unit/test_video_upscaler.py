@@ -1,0 +1,145 @@
+"""VideoUpscaler: one frame out for each one in, warmed up, reset at cuts, in memory that does not grow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from irss_core.errors import CancelledError, InputError
+from irss_core.progress import CancelToken, ProgressUpdate
+from irss_core.sr.image import ImageUpscaler
+from irss_core.sr.loader import LoadedModel
+from irss_core.sr.scenes import SceneCutDetector
+from irss_core.sr.video import VideoUpscaler
+from tests.tiny_models import baseline, noise_picture, tiny_frnet, tiny_srvgg
+
+
+def clip(count: int, *, seed: int = 0, height: int = 8, width: int = 16) -> list[np.ndarray]:
+    """A picture that pans by a pixel a frame."""
+    wide = noise_picture(height, width + count, seed=seed)
+    return [np.ascontiguousarray(wide[:, index : index + width]) for index in range(count)]
+
+
+def two_scenes() -> list[np.ndarray]:
+    dark = [frame // 4 for frame in clip(8, seed=1)]
+    bright = [255 - frame // 4 for frame in clip(8, seed=2)]
+    return dark + bright
+
+
+def upscaled(model: LoadedModel, frames: list[np.ndarray], **options: object) -> list[np.ndarray]:
+    run = VideoUpscaler(model, device="cpu", dtype="fp32").start(**options)  # type: ignore[arg-type]
+    return list(run.frames(frames))
+
+
+@pytest.mark.parametrize("make", [tiny_frnet, tiny_srvgg, baseline])
+@pytest.mark.parametrize("count", [1, 2, 6, 13])
+def test_one_frame_out_for_each_one_in(make: Callable[[], LoadedModel], count: int) -> None:
+    made = upscaled(make(), clip(count))
+    assert [frame.shape for frame in made] == [(32, 64, 3)] * count
+
+
+def test_any_outscale() -> None:
+    assert upscaled(tiny_frnet(), clip(2), outscale=2.5)[1].shape == (20, 40, 3)
+
+
+def test_still_model_does_to_each_frame_what_it_does_to_a_picture() -> None:
+    frames = clip(3)
+    expected = [ImageUpscaler(tiny_srvgg(), device="cpu", dtype="fp32")(frame).image for frame in frames]
+    assert all(np.array_equal(a, b) for a, b in zip(upscaled(tiny_srvgg(), frames), expected, strict=True))
+
+
+def test_a_still_is_the_clip_of_that_frame() -> None:
+    frame = clip(1)[0]
+    assert np.array_equal(
+        upscaled(tiny_frnet(), [frame])[0], ImageUpscaler(tiny_frnet(), device="cpu", dtype="fp32")(frame).image
+    )
+
+
+def test_first_frame_is_warmed_up_by_the_mirrored_start() -> None:
+    frames = clip(9)
+    by_hand = upscaled(tiny_frnet(), frames[5:0:-1] + frames)
+    # The hand-made clip is itself warmed up: nine frames further on, both forget how they began, up to rounding.
+    warmed = upscaled(tiny_frnet(), frames)
+    assert np.abs(by_hand[-1].astype(int) - warmed[-1]).max() <= 2
+    recurrent = ImageUpscaler(tiny_frnet(), device="cpu", dtype="fp32").recurrent
+    assert recurrent is not None
+    state = None
+    for frame in frames[5:0:-1]:
+        state = recurrent.step(frame, state).state
+    assert np.array_equal(recurrent.step(frames[0], state).pixels, warmed[0])
+
+
+def test_state_is_forgotten_at_a_cut() -> None:
+    frames = two_scenes()
+    run = VideoUpscaler(tiny_frnet(), device="cpu", dtype="fp32").start()
+    made = list(run.frames(frames))
+    alone = upscaled(tiny_frnet(), frames[8:])
+    assert run.report().scene_cuts == 1
+    assert all(np.array_equal(a, b) for a, b in zip(made[8:], alone, strict=True))
+
+
+def test_warm_up_does_not_reach_over_a_cut() -> None:
+    frames = two_scenes()[5:]  # three dark frames, then the cut
+    made = upscaled(tiny_frnet(), frames)
+    alone = upscaled(tiny_frnet(), frames[:3])
+    assert all(np.array_equal(a, b) for a, b in zip(made[:3], alone, strict=True))
+
+
+def test_motion_noise_and_fades_are_not_cuts_but_another_picture_is() -> None:
+    detector = SceneCutDetector()
+    pan = clip(20, height=90, width=160)
+    fade = [np.rint(pan[-1] * (1 - step / 20)).astype(np.uint8) for step in range(15)]
+    assert [detector.starts_scene(frame) for frame in pan + fade] == [True] + [False] * 34
+    assert detector.starts_scene(255 - pan[0] // 3)
+
+
+def test_frames_are_pulled_as_they_are_needed() -> None:
+    pulled = 0
+
+    def source() -> Iterator[np.ndarray]:
+        nonlocal pulled
+        for frame in clip(20):
+            pulled += 1
+            yield frame
+
+    made = VideoUpscaler(tiny_frnet(), device="cpu", dtype="fp32").start().frames(source())
+    for done in range(1, 9):
+        next(made)
+        assert pulled <= done + 6
+
+
+def test_report_counts_what_was_done() -> None:
+    run = VideoUpscaler(tiny_frnet(), device="cpu", dtype="fp32").start()
+    list(run.frames(clip(4), total=4))
+    report = run.report()
+    assert (report.frames, report.tiles, report.scene_cuts, report.fallbacks) == (4, 9, 0, ())
+    assert (report.device, report.dtype, report.outscale) == ("cpu", "fp32", 4)
+    assert report.fps == pytest.approx(report.frames / report.seconds)
+    assert report.peak_memory_bytes > 10_000_000
+
+
+def test_cancel_stops_within_one_frame() -> None:
+    token = CancelToken()
+    seen: list[ProgressUpdate] = []
+    run = VideoUpscaler(tiny_srvgg(), device="cpu", dtype="fp32").start()
+
+    def callback(update: ProgressUpdate) -> None:
+        seen.append(update)
+        if update.done == 2:
+            token.cancel()
+
+    with pytest.raises(CancelledError):
+        list(run.frames(clip(10), total=10, progress=callback, cancel=token))
+    assert seen[-1].done == 2
+
+
+def test_clip_without_frames_is_an_error() -> None:
+    with pytest.raises(InputError, match="no frames"):
+        upscaled(tiny_frnet(), [])
+
+
+def test_frames_of_two_sizes_are_an_error_that_names_the_frame() -> None:
+    with pytest.raises(InputError, match=r"Frame 3 is 9x8, the first one 16x8"):
+        upscaled(tiny_srvgg(), [*clip(2), noise_picture(8, 9)])
