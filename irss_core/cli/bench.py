@@ -1,0 +1,79 @@
+"""``irss bench``: measurements of this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from irss_core.cli.invocation import help_instead, invocation_of, load_settings
+from irss_core.cli.options import Device, Precision, complete_model
+from irss_core.errors import InvalidOptionError
+from irss_core.sr.catalog import find_model
+
+_EXAMPLES = """\b
+Examples:
+  irss bench speed --quick
+  irss bench speed -m tecogan-x4 --json speed.json
+"""
+
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+def bench(context: typer.Context) -> None:
+    """Measure how fast the models run on this machine."""
+    help_instead(context)
+
+
+@app.command(epilog=_EXAMPLES)
+def speed(
+    context: typer.Context,
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="The short cases, once each: a first impression.")] = False,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", metavar="NAME", autocompletion=complete_model, help="Only this one; repeatable."),
+    ] = None,
+    device: Device = None,
+    dtype: Precision = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there, too, as JSON.")
+    ] = None,
+) -> None:
+    """Measure the engine against the upstream scripts.
+
+    Both run the same networks on the same pictures, alternating. Prints seconds, ratio, peak memory and how alike
+    the results are, as a Markdown table.
+    """
+    for name in model or []:
+        find_model(name)
+    settings = load_settings(device=device, dtype=dtype)
+
+    from irss_core.bench.speed import CASES, QUICK_CASES, run_speed_bench
+    from irss_core.sr.loader import load_model
+
+    cases = [
+        case.name
+        for case in CASES
+        if (not model or case.model in model) and (not quick or model or case.name in QUICK_CASES)
+    ]
+    if not cases:
+        raise InvalidOptionError(f"No speed case runs these models. It runs {', '.join({c.model for c in CASES})}.")
+    console = invocation_of(context).console
+    with console.progress("Measuring") as progress:
+        report = run_speed_bench(
+            cases,
+            load=lambda name: load_model(
+                find_model(name), cache_dir=settings.cache_dir, offline=settings.offline, progress=progress
+            ),
+            quick=quick,
+            device=settings.device,
+            dtype=settings.dtype,
+            progress=progress,
+        )
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
+    console.block(report.to_markdown())
