@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ import numpy as np
 
 from irss_core.errors import OutputExistsError
 from irss_core.media.images import ImageLimits, Picture, bleed_color, read_image, write_image
-from irss_core.media.video import ClipLimits, ClipWriter, Frame, read_frames
+from irss_core.media.video import ClipLimits, ClipPart, ClipWriter, Frame, clip_part, part_frames, read_frames
 from irss_core.progress import CancelToken, ProgressCallback
 from irss_core.sr.image import ImageUpscaler, UpscaleResult, output_size
 from irss_core.sr.resample import resize
@@ -34,10 +35,14 @@ class StillOptions:
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """How a clip is upscaled and written. ``crf`` is H.264's constant rate factor: lower is better and larger."""
+    """How a clip is upscaled and written. ``crf`` is H.264's constant rate factor: lower is better and larger.
+
+    A ``part`` is written without the sound: it would have to be cut, and so coded anew.
+    """
 
     outscale: float | None = None
     crf: int = 16
+    part: ClipPart | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def upscale_still(
     check_target(target, overwrite=overwrite)
     picture = read_image(source, limits)
     enlarged, result = upscale_picture(picture, upscaler, options=options, progress=progress, cancel=cancel)
-    write_image(
+    notes = write_image(
         enlarged,
         target,
         format=options.format,
@@ -102,7 +107,7 @@ def upscale_still(
         keep_metadata=options.keep_metadata,
         overwrite=overwrite,
     )
-    return result
+    return replace(result, fallbacks=(*result.fallbacks, *picture.notes, *notes))
 
 
 def upscale_clip(
@@ -110,6 +115,7 @@ def upscale_clip(
     target: Path,
     upscaler: VideoUpscaler,
     *,
+    also: Sequence[Path] = (),
     options: ClipOptions = ClipOptions(),
     limits: ClipLimits = ClipLimits(),
     overwrite: bool = False,
@@ -118,35 +124,52 @@ def upscale_clip(
 ) -> ClipReport:
     """Write the enlarged clip of a file to another file, frame for frame with its sound, and return the run's facts.
 
+    Args:
+        also: more files to write the same frames to, in other formats.
+
     Raises: as ``upscale_still``.
     """
-    check_target(target, overwrite=overwrite)
+    targets = (target, *also)
+    for path in targets:
+        check_target(path, overwrite=overwrite)
     run = upscaler.start(outscale=options.outscale)
-    with read_frames(source, limits) as reader:
+    with read_frames(source, limits) as reader, contextlib.ExitStack() as open_files:
         info, taken = reader.info, deque[Frame]()
 
         def pixels() -> Iterator[np.ndarray]:
-            for frame in reader:
+            for frame in clip_part(reader, options.part, cancel=cancel):
                 taken.append(frame)
                 yield frame.pixels
 
         height, width = output_size(info.height, info.width, run.outscale)
-        with ClipWriter(
-            target,
-            width=width,
-            height=height,
-            fps=info.fps,
-            audio_from=source if info.has_audio else None,
-            crf=options.crf,
-            overwrite=overwrite,
-            time_base=info.time_base,
-            pixel_aspect=info.pixel_aspect,
-        ) as writer:
-            for enlarged in run.frames(pixels(), total=info.frame_count, progress=progress, cancel=cancel):
-                frame = taken.popleft()
+        writers = [
+            ClipWriter(
+                path,
+                width=width,
+                height=height,
+                fps=info.fps,
+                audio_from=source
+                if info.has_audio and options.part is None and path.suffix.lower() != ".gif"
+                else None,
+                crf=options.crf,
+                overwrite=overwrite,
+                time_base=info.time_base,
+                pixel_aspect=info.pixel_aspect,
+            )
+            for path in targets
+        ]
+        for writer in writers:
+            open_files.enter_context(writer)
+        total = part_frames(info, options.part)
+        for enlarged in run.frames(pixels(), total=total, progress=progress, cancel=cancel):
+            frame = taken.popleft()
+            for writer in writers:
                 writer.write(enlarged, frame.pts_s, duration_s=frame.duration_s)
-        report = run.report()
-        return replace(report, fallbacks=(*report.fallbacks, *reader.notes, *writer.notes))
+        notes = reader.notes
+    report = run.report()
+    return replace(
+        report, fallbacks=(*report.fallbacks, *notes, *(note for writer in writers for note in writer.notes))
+    )
 
 
 def forecast_still(

@@ -219,9 +219,7 @@ def _clip_engine(upscaler: ImageUpscaler) -> Callable[[list[np.ndarray]], Made]:
 def _reference(model: LoadedModel, device: torch.device) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
     """Return the upstream path as a function of frames; a sequence is warmed up as the published evaluation does it."""
     dtype = torch.float16 if device.type == "cuda" else torch.float32
-    network = deepcopy(cast(nn.Module, model.network)).to(
-        device=device, dtype=dtype, memory_format=torch.contiguous_format
-    )
+    network = deepcopy(cast(nn.Module, model.network)).to(device=device, dtype=dtype)
 
     def inputs(frames: list[np.ndarray]) -> Iterator[Tensor]:
         return (to_tensor(frame, device=device, dtype=dtype).contiguous() for frame in frames)
@@ -277,7 +275,7 @@ def _multiply_adds_per_pixel(model: LoadedModel) -> float:
 
 def _photo(width: int, height: int, *, shift: int) -> np.ndarray:
     """Return a crop of a photograph, moved by a pixel a frame; the picture is mirrored where it is too small."""
-    photo = data.astronaut() if width == height else data.rocket()
+    photo: np.ndarray = data.astronaut() if width == height else data.rocket()  # type: ignore[no-untyped-call]
     rows = max(height + 4 - photo.shape[0], 0)
     columns = max(width + 2 * _CLIP_FRAMES - photo.shape[1], 0)
     if rows or columns:

@@ -46,7 +46,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     _check_alike(a, b)
     if min(a.shape[:2]) < _SSIM_WINDOW:
         raise InputError(f"SSIM needs at least {_SSIM_WINDOW} pixels a side; the picture is {a.shape[1]}x{a.shape[0]}.")
-    value = structural_similarity(
+    value = structural_similarity(  # type: ignore[no-untyped-call]
         a,
         b,
         channel_axis=2,
@@ -70,7 +70,8 @@ def difference_map(a: np.ndarray, b: np.ndarray, *, gain: float = 4.0) -> np.nda
     level = np.minimum(np.arange(256) * gain, 255)
     stops = np.linspace(0, 255, len(_HEAT))
     colors = np.stack([np.interp(level, stops, channel) for channel in np.transpose(_HEAT)], axis=1)
-    return np.rint(colors).astype(np.uint8)[difference]
+    scale: np.ndarray = np.rint(colors).astype(np.uint8)
+    return scale[difference]
 
 
 def _check_alike(a: np.ndarray, b: np.ndarray) -> None:

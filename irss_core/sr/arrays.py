@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -15,13 +17,13 @@ def to_tensor(pixels: np.ndarray, *, device: torch.device, dtype: torch.dtype) -
     top = float(np.iinfo(pixels.dtype).max)
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.float32)
-    host = torch.from_numpy(np.require(pixels, requirements="CW"))
+    host = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
     # Scaling happens in fp32: 255 and its multiples are exact there, and the one rounding is the last.
     planes = host.to(device).permute(2, 0, 1).unsqueeze(0).to(torch.float32)
     return planes.div_(top).to(dtype=dtype, memory_format=torch.channels_last)
 
 
-def to_pixels(tensor: torch.Tensor, *, dtype: np.dtype[np.generic]) -> np.ndarray:
+def to_pixels(tensor: torch.Tensor, *, dtype: np.dtype[Any]) -> np.ndarray:
     """Return a 1x3xHxW tensor in 0..1 as HxWx3 pixels of the integer dtype, clamped and rounded to nearest."""
     top = np.iinfo(dtype).max
     levels = tensor[0].permute(1, 2, 0).to(torch.float32).clamp(0, 1).mul(top).round_()

@@ -96,8 +96,8 @@ def free_memory_bytes(device: torch.device) -> int:
     """Return the memory a new run may still take on the device, a container's own limit included."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return min(psutil.virtual_memory().available, _container_free_bytes())
+        return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return min(int(psutil.virtual_memory().available), _container_free_bytes())
 
 
 def machine_report(device_name: str = "auto", dtype_name: str = "auto") -> MachineReport:

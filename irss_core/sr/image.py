@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from irss_core.progress import CancelToken, ProgressCallback, ProgressMeter
 from irss_core.sr.device import DTYPE_NAMES, choose_device, choose_dtype
 from irss_core.sr.loader import LoadedModel
 from irss_core.sr.memory import PeakMemory
+from irss_core.sr.networks import StillNetwork
 from irss_core.sr.recurrent import RecurrentRunner
 from irss_core.sr.resample import resize
 from irss_core.sr.tiled import TiledOutput, TiledRunner, TileSize
@@ -70,7 +72,10 @@ class ImageUpscaler:
             )
         elif model.network is not None:
             self._tiled = TiledRunner(
-                model.network, device=self.device, dtype=self.dtype, memory_limit_bytes=memory_limit_bytes
+                cast(StillNetwork, model.network),
+                device=self.device,
+                dtype=self.dtype,
+                memory_limit_bytes=memory_limit_bytes,
             )
 
     def __call__(
@@ -170,4 +175,5 @@ def _three_channels(image: np.ndarray) -> np.ndarray:
 def _channels_as(original: np.ndarray, enlarged: np.ndarray) -> np.ndarray:
     if original.shape[2] == 3:
         return enlarged
-    return np.rint(enlarged.mean(axis=2, keepdims=True, dtype=np.float32)).astype(original.dtype)
+    grey: np.ndarray = np.rint(enlarged.mean(axis=2, keepdims=True, dtype=np.float32))
+    return grey.astype(original.dtype)

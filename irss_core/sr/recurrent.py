@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,12 +76,13 @@ class RecurrentRunner:
         """Return a picture as the last frame of a clip that shows it still for the warm-up; see ``step``."""
         frames = WARM_UP_FRAMES + 1
         progress = meter(frames * pixels.shape[0] * pixels.shape[1])
-        state, tiles, fallbacks = None, 0, ()
+        state: SequenceState | None = None
+        tiles, fallbacks = 0, list[str]()
         for index in range(frames):
             wanted = index == frames - 1
             output = self.step(pixels, state, tile=tile, progress=progress, want_pixels=wanted)
             state, tiles = output.state, tiles + output.tiles
-            fallbacks += output.fallbacks
+            fallbacks.extend(output.fallbacks)
         dtype = self._dtype_for(pixels)
         return TiledOutput(output.pixels, tiles, tuple(dict.fromkeys(fallbacks)), dtype)
 
@@ -195,7 +197,7 @@ class RecurrentRunner:
                 progress.advance(core.area)
         return hr, lr, len(parts)
 
-    def _pixels(self, hr: Tensor, dtype: np.dtype[np.generic]) -> np.ndarray:
+    def _pixels(self, hr: Tensor, dtype: np.dtype[Any]) -> np.ndarray:
         if self._corner_grid:
             hr = to_half_pixel_grid(hr, self.scale)
         return to_pixels(hr, dtype=dtype)

@@ -27,5 +27,5 @@ def resize(pixels: np.ndarray, *, height: int, width: int, method: ResampleMetho
         planes = [resize(pixels[..., c], height=height, width=width, method=method) for c in range(pixels.shape[2])]
         return np.stack(planes, axis=-1)
     plane = Image.fromarray(pixels.astype(np.float32)).resize((width, height), _FILTERS[method])
-    top = np.iinfo(pixels.dtype).max
-    return np.clip(np.rint(np.asarray(plane)), 0, top).astype(pixels.dtype)
+    levels: np.ndarray = np.rint(np.asarray(plane))
+    return levels.clip(0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)

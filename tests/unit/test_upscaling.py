@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from irss_core.errors import CancelledError, CorruptMediaError, LimitExceededError, OutputExistsError
+from irss_core.errors import CancelledError, CorruptMediaError, IrssError, LimitExceededError, OutputExistsError
 from irss_core.media.images import ImageLimits, Picture, read_image
-from irss_core.media.video import ClipLimits, ClipWriter, probe_clip, read_frames
+from irss_core.media.video import ClipLimits, ClipPart, ClipWriter, probe_clip, read_frames
 from irss_core.progress import CancelToken
 from irss_core.sr.image import ImageUpscaler
 from irss_core.sr.video import VideoUpscaler
@@ -96,6 +96,14 @@ def test_sixteen_bit_file_stays_sixteen_bit(tmp_path: Path) -> None:
     assert np.unique(out % 257).size > 50
 
 
+def test_what_the_format_cannot_keep_is_said(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.png", tmp_path / "out.jpg"
+    Image.new("RGBA", (4, 4), (9, 9, 9, 100)).save(source)
+    notes = upscale_still(source, target, BICUBIC).fallbacks
+    assert len(notes) == 1
+    assert "JPEG" in notes[0]
+
+
 def test_existing_target_is_kept_and_nothing_is_computed(tmp_path: Path) -> None:
     target = tmp_path / "out.png"
     target.write_bytes(b"mine")
@@ -141,6 +149,23 @@ def test_clip_keeps_every_frame_and_its_time(tmp_path: Path, clip: Path, upscale
     times = [frame.pts_s for frame in read_frames(clip)]
     assert [frame.pts_s for frame in read_frames(target)] == times
     assert times[3] > 2 * times[2]  # uneven indeed
+
+
+def test_part_of_a_clip_begins_at_zero_and_goes_to_every_target(tmp_path: Path, clip: Path) -> None:
+    targets = tmp_path / "out.mkv", tmp_path / "out.gif"
+    options = ClipOptions(outscale=1, part=ClipPart(start_s=0.16, length_s=0.6))  # frames at 4/25, 9/25 and 16/25
+    report = upscale_clip(clip, targets[0], VideoUpscaler.sharing(BICUBIC), also=targets[1:], options=options)
+    assert report.frames == 3
+    assert [frame.pts_s for frame in read_frames(targets[0])] == [0, Fraction(5, 25), Fraction(12, 25)]
+    assert len(list(read_frames(targets[1]))) == 3
+
+
+def test_one_failing_target_leaves_none(tmp_path: Path, clip: Path) -> None:
+    targets = tmp_path / "out.mkv", tmp_path / "absent" / "out.mp4"
+    before = set(tmp_path.iterdir())
+    with pytest.raises(IrssError):
+        upscale_clip(clip, targets[0], VideoUpscaler.sharing(BICUBIC), also=targets[1:])
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_truncated_clip_is_an_error_and_leaves_nothing(tmp_path: Path, clip: Path) -> None:
