@@ -71,7 +71,8 @@ def difference_map(a: np.ndarray, b: np.ndarray, *, gain: float = 4.0) -> np.nda
     stops = np.linspace(0, 255, len(_HEAT))
     colors = np.stack([np.interp(level, stops, channel) for channel in np.transpose(_HEAT)], axis=1)
     scale: np.ndarray = np.rint(colors).astype(np.uint8)
-    return scale[difference]
+    heat: np.ndarray = scale[difference]
+    return heat
 
 
 def _check_alike(a: np.ndarray, b: np.ndarray) -> None:

@@ -1,0 +1,408 @@
+"""The image tab: a picture, two models, a region first, then the whole; a slider, a heat map, facts, downloads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from irss_core.errors import InputError, IrssError
+from irss_core.media.images import ImageHeader, read_header, read_image
+from irss_core.media.video import is_clip
+from irss_core.progress import CancelToken
+from irss_core.sr.catalog import MODELS
+from irss_core.ui import rendering, results, wording
+from irss_core.ui.events import (
+    Fields,
+    Page,
+    RunControls,
+    Updates,
+    html_part,
+    model_choices,
+    model_hint,
+    model_title,
+    required,
+    telling,
+)
+from irss_core.ui.previews import write_preview
+from irss_core.ui.rendering import Source
+from irss_core.ui.requests import OWN_SCALE, SCALES, LargeStill, StillRequest, parse_outscale, parse_region
+from irss_core.ui.running import Board
+from irss_core.ui.sessions import Session
+
+if TYPE_CHECKING:
+    from irss_core.ui.stills import StillComparison
+
+PLACE = "image"
+FIRST, SECOND = "realesrgan-x4plus", "tecogan-x4"
+REGION_SIZES = (128, 192, 256)
+REGION_FIELD = "irss-region-field"
+
+
+@dataclass(frozen=True)
+class OpenPicture:
+    """The picture a visitor has opened."""
+
+    path: Path
+    header: ImageHeader
+    preview: Path
+
+
+class ImageTab:
+    """The components of the tab and what they do."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        with gr.Row(elem_classes="irss-columns"):
+            with gr.Column(scale=4, min_width=300, elem_classes="irss-side"):
+                self._build_picture()
+                self._build_models()
+                self._build_buttons()
+            with gr.Column(scale=8, min_width=320, elem_classes="irss-main"):
+                self._build_results()
+        self.controls = RunControls(PLACE, self.status, self.cancel, (self.try_region, self.run_whole))
+        self._connect()
+
+    # -- what is on the page
+
+    def _build_picture(self) -> None:
+        html_part(rendering.step_heading(1, "Your picture"))
+        self.file = gr.File(
+            label="Drop a picture, paste it, or choose a file",
+            elem_id="irss-image-file",
+            elem_classes="irss-upload",
+            height=96,
+            show_label=False,
+        )
+        self.examples = html_part(
+            rendering.example_buttons(
+                [(example.name, example.thumbnail) for example in self._page.pictures], noun="picture"
+            ),
+            js_on_load=rendering.PICK_EXAMPLE_JS,
+        )
+        self.opened = html_part(elem_id="irss-image-opened")
+        self.region = html_part(elem_id="irss-image-region")
+        self.region_field = gr.Textbox(visible="hidden", elem_id=REGION_FIELD, label="Region", container=False)
+        self.region_size = gr.Radio(
+            [(f"{size} px", size) for size in REGION_SIZES],
+            value=192,
+            label="Region size",
+            visible=False,
+            elem_classes="irss-compact",
+        )
+
+    def _build_models(self) -> None:
+        html_part(rendering.step_heading(2, "Two models"))
+        self.model_a = gr.Dropdown(model_choices(), value=FIRST, label="A, on the left", filterable=False)
+        self.hint_a = html_part(rendering.hint(model_hint(FIRST)))
+        self.model_b = gr.Dropdown(model_choices(), value=SECOND, label="B, on the right", filterable=False)
+        self.hint_b = html_part(rendering.hint(model_hint(SECOND)))
+        self.scale = gr.Dropdown(
+            list(SCALES),
+            value=OWN_SCALE,
+            label="How many times larger (any number up to 16)",
+            allow_custom_value=True,
+        )
+        self.denoise = gr.Slider(
+            0, 1, value=0.5, step=0.05, visible=False, label="Denoise strength", info="0 keeps the grain, 1 smooths it."
+        )
+
+    def _build_buttons(self) -> None:
+        with gr.Column(elem_classes="irss-actions"):
+            self.status = html_part(elem_id="irss-image-status")
+            with gr.Row(elem_classes="irss-buttons"):
+                self.try_region = gr.Button("Try a region first", variant="primary", elem_id="irss-image-try")
+                self.run_whole = gr.Button("Run the whole picture", elem_id="irss-image-whole")
+                self.run_anyway = gr.Button("Run it anyway", visible=False, elem_id="irss-image-anyway")
+                self.cancel = gr.Button("Cancel", visible=False, elem_id="irss-image-cancel")
+
+    def _build_results(self) -> None:
+        self.intro = html_part(wording.IMAGE_INTRO)
+        with gr.Column(visible=False, elem_id="irss-image-results") as self.results:
+            self.viewer = html_part(elem_id="irss-image-viewer")
+            self.forecast = html_part(elem_id="irss-image-forecast")
+            self.facts = html_part(elem_id="irss-image-facts")
+            self.downloads = html_part(elem_id="irss-image-downloads")
+            with gr.Accordion("Where the two differ", open=False, elem_id="irss-image-difference-box"):
+                self.difference = html_part(elem_id="irss-image-difference")
+            with gr.Accordion("I have the original in high resolution", open=False, elem_id="irss-image-truth-box"):
+                html_part(wording.TRUTH_INTRO)
+                self.truth = gr.File(
+                    label="The original",
+                    elem_id="irss-truth-file",
+                    elem_classes="irss-upload",
+                    height=96,
+                    show_label=False,
+                )
+                self.scores = html_part(elem_id="irss-image-scores")
+
+    # -- what it does
+
+    def _connect(self) -> None:
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        shown = self._shown
+        self.file.upload(self.open_upload, self.file, shown, **private)
+        self.file.clear(self.close_picture, None, shown, **private)
+        self.examples.pick(self.open_example, None, [*shown, self.file], **private)
+        self.region_size.change(self.resize_region, [self.region_size, self.region_field], self.region, **private)
+        self.model_a.change(self.describe_models, [self.model_a, self.model_b], self._hints, **private)
+        self.model_b.change(self.describe_models, [self.model_a, self.model_b], self._hints, **private)
+
+        choices: set[Block] = {
+            self.model_a,
+            self.model_b,
+            self.scale,
+            self.denoise,
+            self.region_size,
+            self.region_field,
+        }
+        run: dict[str, Any] = {**private, "concurrency_id": "inference", "concurrency_limit": None}
+        outputs = [*self.controls.components, *self._outputs]
+        self.try_region.click(self.run_region, choices, outputs, **run)
+        self.run_whole.click(self.run_picture, choices, outputs, **run)
+        self.run_anyway.click(self.run_large, None, outputs, **run)
+        self.cancel.click(self.stop, None, self.cancel, queue=False, **private)
+        self.truth.upload(self.compare_with_truth, self.truth, self.scores, **private)
+        self.truth.clear(lambda: "", None, self.scores, **private)
+
+    def connect(self, blocks: gr.Blocks) -> None:
+        """Open the first example whenever the page is loaded."""
+        blocks.load(self.open_first_example, None, self._shown, api_visibility="private", show_progress="hidden")
+
+    @property
+    def _shown(self) -> list[Any]:
+        return [self.opened, self.region, self.region_field, self.region_size, self.status, self.run_anyway]
+
+    @property
+    def _hints(self) -> list[Any]:
+        return [self.hint_a, self.hint_b, self.denoise]
+
+    @property
+    def _outputs(self) -> list[Any]:
+        return [
+            self.run_anyway,
+            self.intro,
+            self.results,
+            self.viewer,
+            self.forecast,
+            self.facts,
+            self.downloads,
+            self.difference,
+            self.scores,
+        ]
+
+    @telling(lambda tab: tab.opened)
+    def open_upload(self, upload: str, request: gr.Request) -> Updates:
+        """Show the preview of an uploaded picture, and what it is."""
+        session = self._page.session(request)
+        session.forget(OpenPicture)
+        cleared = self._closed()
+        try:
+            return {**cleared, **self._open(session, session.adopt(upload, "picture"))}
+        except InputError as error:
+            return {**cleared, self.opened: rendering.notice(str(error), kind="error")}
+
+    @telling(lambda tab: tab.opened)
+    def open_example(self, request: gr.Request, event: gr.EventData) -> Updates:
+        """Show one of the examples."""
+        return {**self._open_example(request, int(event.index)), self.file: None}
+
+    def open_first_example(self, request: gr.Request) -> Updates:
+        """Show the first example, so that a new visitor can press the button at once."""
+        return self._open_example(request, 0) if self._page.pictures else self._closed()
+
+    def close_picture(self, request: gr.Request) -> Updates:
+        """Forget the picture."""
+        self._page.session(request).forget(OpenPicture)
+        return self._closed()
+
+    def resize_region(self, size: int, region: str, request: gr.Request) -> Any:
+        """Show the region in another size, around the same middle."""
+        picture = self._page.session(request).kept(OpenPicture)
+        return gr.skip() if picture is None else self._region(picture, size, region)
+
+    def describe_models(self, model_a: str, model_b: str) -> Updates:
+        """Say what the chosen models are for; show the denoise strength if one of them takes it."""
+        takes_denoise = any(name in MODELS and MODELS[name].has_denoise for name in (model_a, model_b))
+        return {
+            self.hint_a: rendering.hint(model_hint(model_a)),
+            self.hint_b: rendering.hint(model_hint(model_b)),
+            self.denoise: gr.update(visible=takes_denoise),
+        }
+
+    async def run_region(self, fields: Fields, request: gr.Request) -> AsyncIterator[Updates]:
+        """Run both models on the region, and say what the whole picture would take."""
+        async for updates in self._run(self._page.session(request), fields, whole=False):
+            yield updates
+
+    async def run_picture(self, fields: Fields, request: gr.Request) -> AsyncIterator[Updates]:
+        """Run both models on the whole picture; ask first if it will take long."""
+        async for updates in self._run(self._page.session(request), fields, whole=True):
+            yield updates
+
+    async def run_large(self, request: gr.Request) -> AsyncIterator[Updates]:
+        """Run what the visitor was asked about."""
+        session = self._page.session(request)
+        large = session.kept(LargeStill)
+        if large is None:
+            yield {self.run_anyway: gr.update(visible=False)}
+            return
+        async for updates in self._follow(session, replace(large.request, confirmed=True)):
+            yield updates
+
+    def stop(self, request: gr.Request) -> Any:
+        """Ask the running work to stop."""
+        self._page.session(request).cancel(PLACE)
+        return gr.update(interactive=False)
+
+    @telling(lambda tab: tab.scores)
+    def compare_with_truth(self, upload: str, request: gr.Request) -> Updates:
+        """Show PSNR and SSIM against the visitor's own original."""
+        from irss_core.ui.stills import StillComparison, score
+
+        session = self._page.session(request)
+        comparison = required(session.kept(StillComparison), "Run a comparison first; then it can be measured.")
+        path = session.adopt(upload, "truth")
+        session.keep_only(path.parent)
+        return {self.scores: results.scores(score(comparison, path, self._page.services))}
+
+    # -- steps of these
+
+    def _closed(self) -> Updates:
+        return {
+            self.opened: "",
+            self.region: "",
+            self.region_field: "",
+            self.region_size: gr.update(visible=False),
+            self.status: "",
+            self.run_anyway: gr.update(visible=False),
+        }
+
+    def _open_example(self, request: gr.Request, index: int) -> Updates:
+        session = self._page.session(request)
+        return {**self._closed(), **self._open(session, session.copy(self._page.pictures[index].path, "picture"))}
+
+    def _open(self, session: Session, path: Path) -> Updates:
+        limits = self._page.services.image_limits
+        try:
+            header = read_header(path, limits)
+        except InputError:
+            if _plays(path):
+                raise InputError(f"{path.name} is a clip. Open it in the Clip tab.") from None
+            raise
+        if header.animated:
+            raise InputError(f"{path.name} is an animation of {header.frames} frames. Open it in the Clip tab.")
+        picture = read_image(path, limits)
+        opened = OpenPicture(path, header, write_preview(picture, path.parent / "preview.png"))
+        session.keep(opened)
+        session.keep_only(path.parent)
+        return {
+            self.opened: results.picture_facts(path.name, header, picture.notes),
+            self.region: self._region(opened, 192, ""),
+            self.region_size: gr.update(visible=max(header.width, header.height) > REGION_SIZES[0], value=192),
+        }
+
+    def _region(self, picture: OpenPicture, size: int, place: str) -> str:
+        header = picture.header
+        before = parse_region(place, width=header.width, height=header.height, size=size)
+        corner = (before.x + (before.width - size) // 2, before.y + (before.height - size) // 2)
+        return rendering.region_picker(
+            self._page.address(picture.preview),
+            width=header.width,
+            height=header.height,
+            size=size,
+            corner=corner if place else None,
+            target=f"#{REGION_FIELD}",
+        )
+
+    async def _run(self, session: Session, fields: Fields, *, whole: bool) -> AsyncIterator[Updates]:
+        try:
+            asked = self._request(session, fields, whole=whole)
+        except IrssError as error:
+            yield {self.status: rendering.notice(str(error), kind="warn")}
+            return
+        async for updates in self._follow(session, asked):
+            yield updates
+
+    def _request(self, session: Session, fields: Fields, *, whole: bool) -> StillRequest:
+        picture = required(session.kept(OpenPicture), "Choose a picture first: drop one above, or take an example.")
+        models = (fields[self.model_a], fields[self.model_b])
+        size = {"width": picture.header.width, "height": picture.header.height, "size": fields[self.region_size]}
+        return StillRequest(
+            source=picture.path,
+            models=models,
+            titles=(model_title(models[0], session), model_title(models[1], session)),
+            outscale=parse_outscale(fields[self.scale]),
+            denoise=fields[self.denoise],
+            region=None if whole else parse_region(fields[self.region_field], **size),
+        )
+
+    async def _follow(self, session: Session, asked: StillRequest) -> AsyncIterator[Updates]:
+        folder = session.new_folder("still")
+
+        def work(board: Board, cancel: CancelToken) -> StillComparison | LargeStill:
+            from irss_core.ui.stills import StillComparison, compare_still  # here, because it loads torch
+
+            services, measured = self._page.services, session.kept(StillComparison)
+            with services.inference_slot():
+                return compare_still(asked, services, folder, board=board, cancel=cancel, measured=measured)
+
+        def present(made: StillComparison | LargeStill) -> Updates:
+            session.keep(made)
+            if isinstance(made, LargeStill):
+                return self._question(made)
+            session.keep_only(folder)
+            return self._results_of(made)
+
+        async for updates in self.controls.run(self._page, session, work, steps=asked.steps, present=present):
+            yield {self.run_anyway: gr.update(visible=False), **updates}
+
+    def _question(self, large: LargeStill) -> Updates:
+        words = (
+            f"This will take about {rendering.time_words(large.seconds)} and "
+            f"{rendering.size_words(large.memory_bytes)} of memory on this machine. {wording.QUEUE_LATER}"
+        )
+        return {self.status: rendering.notice(words, kind="warn"), self.run_anyway: gr.update(visible=True)}
+
+    def _results_of(self, made: StillComparison) -> Updates:
+        address = self._page.address
+        first, second = made.runs
+        sources = [
+            Source("input", "Input", address(made.input_shown)),
+            Source("bicubic", "Bicubic", address(made.bicubic_shown)),
+            Source("a", f"A: {first.title}", address(first.shown)),
+            Source("b", f"B: {second.title}", address(second.shown)),
+        ]
+        return {
+            self.intro: gr.update(visible=False),
+            self.results: gr.update(visible=True),
+            self.viewer: rendering.compare_viewer(sources, left="a", right="b", width=made.width, height=made.height),
+            self.forecast: _forecast_words(made),
+            self.facts: results.still_facts(made),
+            self.downloads: results.downloads_of(
+                [run.title for run in made.runs], [[(file, address(file)) for file in run.files] for run in made.runs]
+            ),
+            self.difference: results.difference(address(made.difference), made),
+            self.scores: "",
+        }
+
+
+def _forecast_words(made: StillComparison) -> str:
+    notes = list(made.notes)
+    if made.reduced:
+        notes.append("The results are larger than a browser can show, so the view is reduced; the files are not.")
+    words = "".join(rendering.notice(note) for note in notes)
+    if made.whole_forecast is not None:
+        words = results.whole_forecast(made, made.whole_forecast) + words
+    return words
+
+
+def _plays(path: Path) -> bool:
+    try:
+        return is_clip(path)
+    except InputError:
+        return False

@@ -1,0 +1,132 @@
+"""What a visitor asks for, read off the page's fields: plain data, quick to import, no network in sight."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from irss_core.errors import InvalidOptionError
+
+OWN_SCALE = "The models' own"
+SCALES = (OWN_SCALE, "2", "3", "3.5", "4", "8")
+MAX_SCALE = 16.0
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of a picture, in its pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class StillRequest:
+    """Two models on a picture.
+
+    ``outscale`` None is the models' own, the larger one. ``region`` None is all of the picture. ``confirmed``: the
+    visitor knows that it will take long.
+    """
+
+    source: Path
+    models: tuple[str, str]
+    titles: tuple[str, str]
+    outscale: float | None = None
+    denoise: float | None = None
+    region: Region | None = None
+    confirmed: bool = False
+
+    @property
+    def steps(self) -> tuple[str, str, str, str]:
+        """What is done, in order, for the visitor to read."""
+        return "Reading the picture", f"A: {self.titles[0]}", f"B: {self.titles[1]}", "Saving the results"
+
+
+@dataclass(frozen=True)
+class LargeStill:
+    """Nothing was computed: the request would take longer than the operator lets start without a question."""
+
+    request: StillRequest
+    seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a clip."""
+
+    start_s: float
+    length_s: float
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """Two models on a clip. ``part`` None is all of it, whose sound is kept; the rest as in ``StillRequest``."""
+
+    source: Path
+    models: tuple[str, str]
+    titles: tuple[str, str]
+    outscale: float | None = None
+    part: Part | None = None
+    confirmed: bool = False
+
+    @property
+    def steps(self) -> tuple[str, str, str, str]:
+        """What is done, in order, for the visitor to read."""
+        return "Reading the clip", f"A: {self.titles[0]}", f"B: {self.titles[1]}", "Making the player's video"
+
+
+@dataclass(frozen=True)
+class LargeClip:
+    """As ``LargeStill``, of a clip."""
+
+    request: ClipRequest
+    seconds: float
+
+
+def parse_region(text: str | None, *, width: int, height: int, size: int) -> Region:
+    """Return the region that the picker wrote, moved inside the picture; its middle where nothing usable is written."""
+    try:
+        values = json.loads(text or "{}")
+        x, y, w, h = (round(float(values[name])) for name in ("x", "y", "width", "height"))
+    except (ValueError, KeyError, TypeError, OverflowError):
+        w, h = min(size, width), min(size, height)
+        x, y = (width - w) // 2, (height - h) // 2
+    w, h = min(max(w, 1), width), min(max(h, 1), height)
+    return Region(min(max(x, 0), width - w), min(max(y, 0), height - h), w, h)
+
+
+def parse_outscale(text: str | float | None) -> float | None:
+    """Return the factor a visitor chose or typed ("3.5", "x4", "2,5"), None for the models' own.
+
+    Raises:
+        InvalidOptionError: it is no number above 0 and up to 16.
+    """
+    words = str(text or "").strip().lower().strip("x").replace(",", ".")
+    if words in ("", "auto", OWN_SCALE.lower()):
+        return None
+    try:
+        factor = float(words)
+    except ValueError:
+        raise InvalidOptionError(f"Scale {text!r} is not a number. Use for example 2, 3.5 or 4.") from None
+    if not 0 < factor <= MAX_SCALE:  # also refuses nan
+        raise InvalidOptionError(f"Scale {text!r} is not possible. Use a number above 0 and up to {MAX_SCALE:g}.")
+    return factor
+
+
+def parse_part(start_s: float | None, length_s: float | None, *, duration_s: float | None) -> Part:
+    """Return the stretch that two sliders ask for, moved inside the clip.
+
+    Raises:
+        InvalidOptionError: its length is not positive.
+    """
+    start, length = float(start_s or 0.0), float(length_s or 0.0)
+    if not length > 0:
+        raise InvalidOptionError(f"A part of {length:g} s has no frames. Choose a longer one.")
+    if duration_s is not None:
+        length = min(length, duration_s)
+        start = min(start, duration_s - length)
+    return Part(max(start, 0.0), length)

@@ -1,0 +1,538 @@
+"""The app as its visitors use it: a real server process, real models, a real Chromium. Also over its API."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from irss_core.media.video import ClipWriter, probe_clip
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / "artifacts" / "screenshots"
+PATIENCE_MS = 120_000  # for anything that computes: a busy machine may be many times slower than an idle one
+SMALL_MODEL = "Real-ESRGAN anime video v3 x4"
+# Forecasts above this are asked about; low, so that the cancelled run of a test is long but its picture small.
+LARGE_WORK_S = 4
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM} (Debian: apt-get install chromium)"),
+]
+
+
+# ------------------------------------------------------------------------------------------------------------ the app
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running app."""
+
+    url: str
+    log: Path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(port: int, cache_dir: Path, temporary: Path) -> dict[str, str]:
+    ours = {
+        "PORT": str(port),
+        "IRSS_CACHE_DIR": str(cache_dir),
+        "IRSS_OFFLINE": "1",
+        "IRSS_LARGE_WORK_SECONDS": str(LARGE_WORK_S),
+        "TMPDIR": str(temporary),
+    }
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("IRSS_", "SPACE_", "GRADIO_"))
+    }
+    return {**inherited, **ours}
+
+
+@pytest.fixture(scope="module")
+def server(weights_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    port, temporary = free_port(), tmp_path_factory.mktemp("server")
+    log = temporary / "server.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=ROOT,
+            env=environment(port, weights_cache, temporary),
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 90
+        while "IRSS is ready" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, f"not ready in time:\n{log.read_text()}"
+            time.sleep(0.1)
+        yield Server(f"http://127.0.0.1:{port}", log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+    assert "Traceback" not in log.read_text(), log.read_text()
+    assert list(temporary.glob("irss-*")) == [], "a stopped server leaves no visitor's files"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visitor:
+    """One person's browser window on the app, and everything in it that should not have happened."""
+
+    page: Any
+    url: str
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(20_000)
+        self.page.on("pageerror", lambda error: self.faults.append(f"page error: {error}"))
+        self.page.on("console", self._logged)
+        self.page.on("request", self._asked)
+        self.page.on("response", self._answered)
+
+    def _logged(self, line: Any) -> None:
+        if line.type in ("error", "warning"):
+            self.faults.append(f"console: {line.text}")
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((self.url, "data:", "blob:")):
+            self.faults.append(f"request to another host: {request.url}")
+
+    def _answered(self, response: Any) -> None:
+        if response.status >= 400:
+            self.faults.append(f"{response.status} from {response.url}")
+
+    def arrive(self) -> None:
+        self.page.goto(self.url)
+        self.page.locator("irss-region").wait_for()
+
+    def tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
+    def upload(self, box: str, path: Path) -> None:
+        self.page.locator(f"#{box} input[type=file]").set_input_files(path)
+
+    def choose(self, label: str, option: str) -> None:
+        self.page.get_by_role("combobox", name=label).locator("visible=true").click()
+        self.page.get_by_role("option", name=option, exact=True).click()
+
+    def shot(self, name: str, *, full_page: bool = True) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full_page)
+
+    def text(self, selector: str) -> str:
+        return str(self.page.locator(selector).inner_text())
+
+    def overflow(self) -> int:
+        """Pixels by which the page is wider than the window."""
+        return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+    def sources(self) -> dict[str, str]:
+        """The addresses of the pictures in the viewer, by their ids."""
+        listed = self.page.locator("irss-compare").evaluate("viewer => JSON.parse(viewer.dataset.sources)")
+        return {source["id"]: f"{self.url}/{source['src']}" for source in listed}
+
+
+@pytest.fixture
+def visit(server: Server, browser: Any) -> Iterator[Any]:
+    """A function that lets one more visitor arrive; at the end none of them may have seen a fault."""
+    visitors: list[Visitor] = []
+
+    def arrive(width: int = 1280, height: int = 900, theme: str = "light") -> Visitor:
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+        visitor = Visitor(context.new_page(), server.url)
+        visitors.append(visitor)
+        visitor.arrive()
+        return visitor
+
+    yield arrive
+    for visitor in visitors:
+        visitor.page.context.close()
+    assert [fault for visitor in visitors for fault in visitor.faults] == []
+
+
+def picture(path: Path, width: int, height: int, *, seed: int = 0) -> Path:
+    """A picture with soft shapes and some grain."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (max(height // 8, 1), max(width // 8, 1), 3), dtype=np.uint8)
+    Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def fetched(url: str) -> Image.Image:
+    import io
+
+    answer = httpx.get(url)
+    answer.raise_for_status()
+    return Image.open(io.BytesIO(answer.content))
+
+
+# ---------------------------------------------------------------------------------------------------------- the page
+
+
+def test_a_region_of_the_example_from_arrival_to_download(visit: Any, tmp_path: Path) -> None:
+    visitor = visit()
+    page = visitor.page
+    assert "IRSS" in page.title()
+    visitor.shot("image-1280-light-before")
+
+    page.get_by_role("radio", name="128 px").check()
+    page.locator("#irss-image-try").click()
+    page.locator("#irss-image-cancel").wait_for()
+    page.locator("irss-compare[data-state=ready]").wait_for(timeout=PATIENCE_MS)
+
+    assert page.locator("#irss-image-try").is_visible()
+    assert "whole picture (192 x 192 → 768 x 768) would take about" in visitor.text("#irss-image-forecast")
+    facts = visitor.text("#irss-image-facts")
+    assert all(words in facts for words in ("Time", "megapixels a second", "Peak memory", "128 x 128 → 512 x 512"))
+    shown = {name: fetched(url) for name, url in visitor.sources().items()}
+    assert {name: image.size for name, image in shown.items()} == {
+        "input": (128, 128), "bicubic": (512, 512), "a": (512, 512), "b": (512, 512),
+    }  # fmt: skip
+    pixels = [np.asarray(shown[name], np.int16) for name in ("bicubic", "a", "b")]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert 1 < np.abs(pixels[one] - pixels[other]).mean() < 40, "three results of one picture, and none alike"
+
+    wipe = page.locator("irss-compare").get_by_role("slider", name="Dividing line")
+    box = page.locator("irss-compare .stage").bounding_box()
+    wipe.hover()
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+    page.mouse.up()
+    assert int(wipe.get_attribute("aria-valuenow")) == pytest.approx(25, abs=2)
+
+    with page.expect_download() as caught:
+        page.locator("#irss-image-downloads").get_by_role("link", name="PNG").first.click()
+    home = tmp_path / caught.value.suggested_filename
+    caught.value.save_as(home)
+    assert home.name == "astronaut_realesrgan-x4plus_x4.png"
+
+    page.get_by_role("button", name="Where the two differ").click()
+    page.locator("#irss-image-difference img").wait_for()
+    page.get_by_role("button", name="I have the original").click()
+    visitor.upload("irss-truth-file", home)
+    page.get_by_role("cell", name="identical").wait_for()
+    assert "SSIM" in visitor.text("#irss-image-scores")
+    visitor.shot("image-1280-light-after")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.body.classList.contains('dark')")
+    visitor.shot("image-1280-dark-after")
+
+
+def test_a_clip_is_compared_played_and_stepped(visit: Any) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.tab("Clip")
+    page.get_by_role("button", name="Take the example clip pinboard").click()
+    page.locator("#irss-clip-poster img").wait_for()
+    assert "24 frames" in visitor.text("#irss-clip-opened")
+    visitor.choose("A, on the left", SMALL_MODEL)
+    page.get_by_label("number input for Length (s)").locator("visible=true").fill("0.25")
+    page.keyboard.press("Tab")
+    visitor.shot("clip-1280-light-before")
+
+    page.locator("#irss-clip-try").click()
+    player = page.locator("irss-player[data-state=ready]")
+    player.wait_for(timeout=PATIENCE_MS)
+
+    assert "whole clip would take about" in visitor.text("#irss-clip-forecast")
+    assert "frames a second" in visitor.text("#irss-clip-facts")
+    counter = player.locator("output.count")
+    assert counter.inner_text() == "1 / 4"
+    player.get_by_role("button", name=re.compile("next frame|forward", re.I)).click()
+    sync_api.expect(counter).to_have_text("2 / 4")
+    player.get_by_role("button", name="Play").click()
+    player.get_by_role("button", name="Pause").wait_for()
+    page.wait_for_timeout(400)
+    player.get_by_role("button", name="Pause").click()
+
+    profiles = page.locator("#irss-clip-profiles img")
+    assert profiles.count() == 3
+    row = player.get_by_role("slider", name="Row of the temporal profile")
+    row.focus()
+    page.keyboard.press("PageDown")
+    page.get_by_text("Row 250 of every frame").wait_for()
+    visitor.shot("clip-1280-light-after")
+
+    links = page.locator("#irss-clip-downloads a")
+    assert [link.get_attribute("download") for link in links.all()] == [
+        "pinboard_realesr-animevideov3_x4.mp4",
+        "pinboard_tecogan-x4_x4.mp4",
+    ]
+
+
+def test_long_work_is_asked_about_then_cancelled_and_the_page_goes_on(visit: Any, tmp_path: Path) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.upload("irss-image-file", picture(tmp_path / "large.png", 1600, 1200))
+    page.get_by_text("1600 x 1200").first.wait_for()
+    page.locator("#irss-image-whole").click()
+    page.get_by_text("This will take about").wait_for(timeout=PATIENCE_MS)
+    page.locator("#irss-image-anyway").click()
+
+    page.get_by_text(re.compile(r"\d+%.* left")).wait_for(timeout=PATIENCE_MS)
+    started = time.monotonic()
+    page.locator("#irss-image-cancel").click()
+    page.get_by_text("Cancelled.").wait_for(timeout=PATIENCE_MS)
+    assert time.monotonic() - started < 60, "far below what the run would have taken"
+
+    visitor.choose("A, on the left", "Bicubic")
+    visitor.choose("B, on the right", "Lanczos")
+    page.locator("#irss-image-try").click()
+    page.locator("irss-compare[data-state=ready]").wait_for(timeout=PATIENCE_MS)
+
+
+def test_what_cannot_be_read_gets_a_message_and_harms_nothing(visit: Any, tmp_path: Path) -> None:
+    visitor = visit()
+    page = visitor.page
+    text = tmp_path / "<img src=x onerror=document.title='owned'>{{1}}${2}.png"
+    text.write_text("this is no picture")
+    cut = picture(tmp_path / "cut.png", 64, 64)
+    cut.write_bytes(cut.read_bytes()[:60])
+    clip = tmp_path / "moving.mp4"
+    with ClipWriter(clip, width=16, height=16, fps=Fraction(5)) as writer:
+        for index in range(3):
+            writer.write(np.full((16, 16, 3), 60 * index, np.uint8), Fraction(index, 5))
+
+    for path, words in ((text, "text"), (cut, "cut"), (clip, "Open it in the Clip tab")):
+        visitor.upload("irss-image-file", path)
+        page.locator("#irss-image-opened [role=alert]", has_text=words).wait_for()
+        page.locator("#irss-image-file").get_by_role("button", name="Clear").click()
+        page.locator("#irss-image-file input[type=file]").wait_for(state="attached")
+    assert "owned" not in page.title()
+    page.locator("#irss-image-try").click()
+    page.get_by_text("Choose a picture first").wait_for()
+
+    visitor.upload("irss-image-file", picture(tmp_path / "good.png", 40, 30))
+    page.get_by_text("40 x 30").first.wait_for()
+
+
+def test_a_pasted_picture_is_opened(visit: Any) -> None:
+    visitor = visit()
+    visitor.page.evaluate(
+        """async () => {
+          const canvas = new OffscreenCanvas(31, 17);
+          canvas.getContext("2d").fillRect(0, 0, 9, 9);
+          const data = new DataTransfer();
+          data.items.add(new File([await canvas.convertToBlob()], "pasted.png", { type: "image/png" }));
+          document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+        }"""
+    )
+    visitor.page.get_by_text("31 x 17").first.wait_for()
+    assert "pasted.png" in visitor.text("#irss-image-opened")
+
+
+def test_two_visitors_at_once_each_get_their_own(visit: Any) -> None:
+    anna, bert = visit(), visit()
+    bert.page.get_by_role("button", name="Take the example picture cat").click()
+    bert.page.get_by_text("cat.png").wait_for()
+    for visitor in (anna, bert):
+        visitor.page.get_by_role("radio", name="128 px").check()
+        visitor.choose("A, on the left", SMALL_MODEL)
+        visitor.page.locator("#irss-image-try").click()
+    for visitor in (anna, bert):
+        visitor.page.locator("irss-compare[data-state=ready]").wait_for(timeout=PATIENCE_MS)
+
+    hers, his = anna.sources()["a"], bert.sources()["a"]
+    assert "astronaut" in hers
+    assert "cat" in his
+    assert hers.split("/")[4] != his.split("/")[4], "each has a folder of their own"
+    assert httpx.get(hers.replace(hers.split("/")[4], "0" * 32)).status_code == 404
+
+
+def test_a_visitors_own_checkpoint_is_offered_to_them_alone(visit: Any, tmp_path: Path) -> None:
+    anna, bert = visit(), visit()
+    mine = tmp_path / "my-tecogan.safetensors"
+    shutil.copyfile(ROOT / "vendor/tecogan/weights/tecogan-x4-v0.safetensors", mine)
+    anna.tab("Models")
+    anna.page.get_by_role("row", name="TecoGAN x4").get_by_text("here", exact=True).wait_for()
+    anna.page.locator("#irss-machine dl").wait_for(timeout=PATIENCE_MS)
+    anna.shot("models-1280-light")
+    bad = tmp_path / "bad.pth"
+    bad.write_bytes(b"nothing of the kind")
+    anna.upload("irss-checkpoint-file", bad)
+    anna.page.locator("#irss-checkpoint-loaded [role=alert]").wait_for()
+    anna.page.locator("#irss-checkpoint-file").get_by_role("button", name="Clear").click()
+    anna.upload("irss-checkpoint-file", mine)
+    anna.page.get_by_text("Loaded: FRNet (recurrent) with 10 blocks").wait_for(timeout=PATIENCE_MS)
+
+    anna.tab("Image")
+    anna.choose("A, on the left", "my-tecogan (yours)")
+    anna.choose("B, on the right", "Bicubic")
+    anna.page.get_by_role("radio", name="128 px").check()
+    anna.page.locator("#irss-image-try").click()
+    anna.page.locator("irss-compare[data-state=ready]").wait_for(timeout=PATIENCE_MS)
+    assert "my-tecogan" in anna.text("#irss-image-facts")
+    bert.page.get_by_role("combobox", name="A, on the left").locator("visible=true").click()
+    assert bert.page.get_by_role("option", name="yours").count() == 0
+
+
+def test_the_page_fits_a_phone_before_and_after(visit: Any) -> None:
+    visitor = visit(width=390, height=844, theme="dark")
+    page = visitor.page
+    visitor.shot("image-390-dark-before")
+    widths = {"Image": visitor.overflow()}
+    visitor.choose("A, on the left", "Lanczos")
+    page.locator("#irss-image-try").click()
+    page.locator("irss-compare[data-state=ready]").wait_for(timeout=PATIENCE_MS)
+    page.wait_for_function(
+        "() => { const y = document.querySelector('irss-compare').getBoundingClientRect().y; return y > -2 && y < 422 }"
+    )
+    widths["Image with results"] = visitor.overflow()
+    visitor.shot("image-390-dark-after")
+    visitor.tab("Clip")
+    page.get_by_role("button", name="Take the example clip").click()
+    page.locator("#irss-clip-poster img").wait_for()
+    visitor.shot("clip-390-dark-before")
+    widths["Clip"] = visitor.overflow()
+    visitor.choose("A, on the left", "Lanczos")
+    visitor.choose("B, on the right", "Bicubic")
+    page.locator("#irss-clip-try").click()
+    page.locator("irss-player[data-state=ready]").wait_for(timeout=PATIENCE_MS)
+    widths["Clip with results"] = visitor.overflow()
+    page.emulate_media(color_scheme="light")
+    page.wait_for_function("!document.body.classList.contains('dark')")
+    visitor.shot("clip-390-light-after")
+    visitor.tab("Models")
+    page.get_by_text("Your own checkpoint").wait_for()
+    page.get_by_role("row", name="Lanczos").wait_for()
+    widths["Models"] = visitor.overflow()
+    visitor.shot("models-390-light")
+    assert widths == dict.fromkeys(widths, 0)
+
+
+def test_the_whole_way_can_be_gone_with_the_keyboard(visit: Any) -> None:
+    visitor = visit()
+    page = visitor.page
+
+    def tab_to(target: Any) -> None:
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if target.evaluate(
+                "wanted => { const at = document.activeElement; return at === wanted || wanted.contains(at) }"
+            ):
+                return
+        raise AssertionError(f"{target} is not reached with the Tab key")
+
+    page.locator("body").focus()
+    tab_to(page.locator("#irss-image-file"))
+    tab_to(page.get_by_role("button", name="Take the example picture coffee"))
+    page.keyboard.press("Enter")
+    page.get_by_text("coffee.png").wait_for()
+    tab_to(page.locator("irss-region"))
+    page.keyboard.press("ArrowLeft")
+    for label in ("A, on the left", "B, on the right"):
+        tab_to(page.get_by_role("combobox", name=label).locator("visible=true"))
+    tab_to(page.locator("#irss-image-try"))
+
+
+# -------------------------------------------------------------------------------------------------- beside the page
+
+
+def test_health_is_quick(server: Server) -> None:
+    answer = httpx.get(f"{server.url}/health", timeout=5)
+    assert answer.json()["status"] == "ok"
+    assert "realesrgan-x4plus" in answer.json()["models"]
+
+
+def test_gradio_client_upscales_and_compares(server: Server, tmp_path: Path) -> None:
+    from gradio_client import Client, handle_file
+
+    client = Client(server.url, verbose=False, download_files=str(tmp_path / "home"))
+    source = handle_file(picture(tmp_path / "small.webp", 24, 16))
+
+    result, facts = client.predict(source, model="realesr-animevideov3", outscale=3, api_name="/upscale")
+    with Image.open(result) as image:
+        assert (image.size, image.format) == ((72, 48), "WEBP")
+    assert facts["model"] == "realesr-animevideov3"
+    assert facts["seconds"] > 0
+
+    first, second, difference, facts = client.predict(
+        source, model_a="realesr-animevideov3", model_b="tecogan-x4", api_name="/compare"
+    )
+    for path in (first, second, difference):
+        with Image.open(path) as image:
+            assert image.size == (96, 64)
+    assert facts["b"]["model"] == "tecogan-x4"
+    assert client.predict(api_name="/models")["tecogan-x4"]["kind"] == "sequence"
+
+    moving = tmp_path / "moving.mp4"
+    with ClipWriter(moving, width=24, height=16, fps=Fraction(5)) as writer:
+        for index in range(4):
+            writer.write(np.full((16, 24, 3), 60 * index, np.uint8), Fraction(index, 5))
+    result, facts = client.predict(handle_file(moving), model="tecogan-x4", api_name="/upscale")
+    info = probe_clip(Path(result))
+    assert (info.width, info.height, info.frame_count) == (96, 64, 4) == (96, 64, facts["frames"])
+
+    with pytest.raises(Exception, match="no model named 'esrgan'"):
+        client.predict(source, model="esrgan", api_name="/upscale")
+    client.close()
+
+
+@contextmanager
+def taken_port() -> Iterator[int]:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield int(other.getsockname()[1])
+
+
+def test_a_port_in_use_is_told_before_anything_slow(weights_cache: Path, tmp_path: Path) -> None:
+    with taken_port() as port:
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "app.py"],
+            cwd=ROOT,
+            env=environment(port, weights_cache, tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert done.returncode == 1
+    assert lines == [f"Port {port} is in use. Stop the other program or choose another: PORT=7860 make demo"]
+    assert "gradio" not in done.stderr.replace(lines[0], "")
+    assert "torch" not in done.stderr
