@@ -220,7 +220,7 @@ def lenient_frames(
             return []
 
     for packet in packets:
-        # An empty packet would tell the decoder that the clip is over; AVI uses them for "nothing new to show".
+        # An empty packet would tell the decoder that the clip is over (PyAV ends every stream with one).
         if packet.stream_index == stream.index and packet.size:
             yield from decode(packet)
     yield from decode(None)

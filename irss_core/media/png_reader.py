@@ -87,17 +87,22 @@ def inspect_png(source: Source, limits: ImageLimits) -> Inspected:
     _list_chunks(source, layout)
     exif = read_exif(_side_data(source, layout, b"eXIf"))
     animation = _side_data(source, layout, b"acTL")
-    mode = _MODES[layout.color_type]
     return Inspected(
         width=layout.width,
         height=layout.height,
-        mode={1: "1", 16: f"{'I' if mode == 'L' else mode};16"}.get(layout.depth, mode) if mode != "P" else mode,
+        mode=_mode(layout),
         bit_depth=16 if layout.depth == 16 else 8,
         has_alpha=layout.color_type in (GREY_ALPHA, RGB_ALPHA) or b"tRNS" in layout.side,
         decode=lambda: _decode(source, layout, exif.block, exif.note),
         frames=max(1, int.from_bytes(animation[:4], "big")) if animation and len(animation) == 8 else 1,
         orientation=exif.orientation,
     )
+
+
+def _mode(layout: _Layout) -> str:
+    if layout.depth == 16:
+        return "I;16" if layout.color_type == GREY else f"{_MODES[layout.color_type]};16"
+    return "1" if (layout.color_type, layout.depth) == (GREY, 1) else _MODES[layout.color_type]
 
 
 def _read_header(source: Source) -> _Layout:

@@ -22,6 +22,7 @@ from irss_core.media.tiff_page import (
     LENGTH,
     PHOTOMETRIC,
     PREDICTOR,
+    RGB,
     ROWS_PER_STRIP,
     SAMPLES,
     SEPARATED,
@@ -34,6 +35,8 @@ from irss_core.media.tiff_page import (
 )
 
 _BAND_ROWS = 256
+_DISGUISES = {4: SEPARATED, 3: RGB, 1: BLACK_IS_ZERO}
+"""What bytes are passed off as, by channels: the more a pixel takes, the larger a strip below Pillow's own limit."""
 
 
 @dataclass(frozen=True)
@@ -98,22 +101,22 @@ def _values(stored: Pixels, page: Page, grid: Grid) -> Pixels:
 
 
 def _inflate(source: Source, data: bytes, rows: int, row_bytes: int, compression: int) -> Pixels:
-    """One part's bytes, rows x row_bytes ``uint8``: libtiff is told they are an 8-bit grey (or four-ink) picture."""
+    """One part's bytes, rows x row_bytes ``uint8``: libtiff is told they are a picture of 8 bits a channel."""
     if compression == UNCOMPRESSED:
         if len(data) < rows * row_bytes:
             raise corrupt(source.name, f"a part has {len(data):,} bytes of {rows * row_bytes:,}")
         return np.frombuffer(data, np.uint8, rows * row_bytes).reshape(rows, row_bytes)
-    inks = 4 if row_bytes % 4 == 0 else 1  # four bytes a pixel keep a large strip below Pillow's own size limit
+    channels = next(n for n in _DISGUISES if row_bytes % n == 0)
     layout = Layout("<")
     directory_at = 8 + len(data) + len(data) % 2
     fields = {
-        WIDTH: integer_field(layout, LONG, [row_bytes // inks]),
+        WIDTH: integer_field(layout, LONG, [row_bytes // channels]),
         LENGTH: integer_field(layout, LONG, [rows]),
-        BITS: integer_field(layout, SHORT, [8] * inks),
+        BITS: integer_field(layout, SHORT, [8] * channels),
         COMPRESSION: integer_field(layout, SHORT, [compression]),
-        PHOTOMETRIC: integer_field(layout, SHORT, [SEPARATED if inks == 4 else BLACK_IS_ZERO]),
+        PHOTOMETRIC: integer_field(layout, SHORT, [_DISGUISES[channels]]),
         STRIP_OFFSETS: integer_field(layout, LONG, [8]),
-        SAMPLES: integer_field(layout, SHORT, [inks]),
+        SAMPLES: integer_field(layout, SHORT, [channels]),
         ROWS_PER_STRIP: integer_field(layout, LONG, [rows]),
         STRIP_BYTES: integer_field(layout, LONG, [len(data)]),
     }

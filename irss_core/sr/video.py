@@ -24,9 +24,13 @@ from vendor.tecogan.sequence import SequenceState
 
 @dataclass(frozen=True)
 class ClipReport:
-    """The measured facts of a clip's run. ``seconds`` is the models' time alone, without reading and writing files."""
+    """The measured facts of a clip's run. ``seconds`` is the model's time alone, without reading and writing files.
+
+    ``frames_run`` counts what the network ran on: a sequence model also runs on some frames to warm its state up.
+    """
 
     frames: int
+    frames_run: int
     seconds: float
     peak_memory_bytes: int
     device: str
@@ -79,7 +83,7 @@ class ClipRun:
     def __init__(self, upscaler: ImageUpscaler, outscale: float) -> None:
         self.outscale = outscale
         self._upscaler = upscaler
-        self._frames = self._tiles = self._cuts = self._peak_bytes = 0
+        self._frames = self._frames_run = self._tiles = self._cuts = self._peak_bytes = 0
         self._seconds = 0.0
         self._dtype = DTYPE_NAMES[upscaler.dtype]
         self._fallbacks: dict[str, None] = {}
@@ -125,6 +129,7 @@ class ClipRun:
         """Return the facts of the frames done so far."""
         return ClipReport(
             frames=self._frames,
+            frames_run=self._frames_run,
             seconds=self._seconds,
             peak_memory_bytes=self._peak_bytes,
             device=str(self._upscaler.device) if self._upscaler.model.network is not None else "cpu",
@@ -139,6 +144,7 @@ class ClipRun:
     def _one_by_one(self, frames: Iterator[np.ndarray], cancel: CancelToken | None) -> Iterator[np.ndarray]:
         for frame in frames:
             result = self._upscaler(frame, outscale=self.outscale, cancel=cancel)
+            self._frames_run += 1
             self._tiles += result.tiles
             self._dtype = result.dtype
             self._fallbacks.update(dict.fromkeys(result.fallbacks))
@@ -162,6 +168,7 @@ class ClipRun:
             yield resize(output.pixels, height=height, width=width)
 
     def _count(self, output: FrameOutput) -> FrameOutput:
+        self._frames_run += 1
         self._tiles += output.tiles
         self._fallbacks.update(dict.fromkeys(output.fallbacks))
         return output

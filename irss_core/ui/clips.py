@@ -8,17 +8,24 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 from PIL import Image
 
-from irss_core.media.video import ClipInfo, ClipLimits, ClipWriter, Frame, probe_clip, read_frames
+from irss_core.media.video import (
+    ClipInfo,
+    ClipLimits,
+    ClipWriter,
+    Frame,
+    clip_part,
+    part_frames,
+    probe_clip,
+    read_frames,
+)
 from irss_core.progress import CancelToken, ProgressCallback, ProgressMeter
 from irss_core.sr.image import output_size
 from irss_core.sr.resample import resize
@@ -26,6 +33,7 @@ from irss_core.sr.video import ClipReport
 from irss_core.ui.requests import ClipRequest, LargeClip
 from irss_core.ui.running import Board
 from irss_core.ui.stills import file_stem
+from irss_core.upscaling import ClipOptions, upscale_clip
 
 if TYPE_CHECKING:
     from irss_core.services import Services
@@ -109,7 +117,7 @@ def compare_clip(
     run = _ClipWork(request, info, outscale=outscale, folder=folder, limits=services.clip_limits, cancel=cancel)
     if not request.confirmed:
         per_frame = measured.seconds_per_frame if _fits(measured, request) else run.measure(upscalers)
-        seconds = per_frame * (run.frame_count or 1)
+        seconds = per_frame * (part_frames(info, request.part) or 1)
         if seconds > services.settings.large_work_seconds:
             return LargeClip(request, seconds)
 
@@ -175,15 +183,6 @@ class _ClipWork:
         self._request, self._info, self._outscale, self._folder = request, info, outscale, folder
         self._limits, self._cancel = limits, cancel
 
-    @property
-    def frame_count(self) -> int | None:
-        """How many frames were asked for, as far as the header tells."""
-        part, whole = self._request.part, frame_count(self._info)
-        if part is None:
-            return whole
-        frames = max(round(part.length_s * self._info.fps), 1)
-        return frames if whole is None else min(frames, whole)
-
     def measure(self, upscalers: Sequence[VideoUpscaler]) -> float:
         """Return the seconds a frame takes both models, going by the middle of the first few frames."""
         rows, columns = _middle(self._info.height, _TRIAL_SIDE), _middle(self._info.width, _TRIAL_SIDE)
@@ -199,33 +198,27 @@ class _ClipWork:
             for _ in run.frames(trial, cancel=self._cancel):
                 pass
             report = run.report()
-            seconds += report.seconds / report.frames
+            seconds += report.seconds / report.frames_run
         share: float = trial[0].shape[0] * trial[0].shape[1] / (self._info.height * self._info.width)
         return seconds / share
 
     def upscale(self, upscaler: VideoUpscaler, index: int, *, progress: ProgressCallback) -> ClipResult:
         """Return what one model made: a video, with the sound if all of the clip was asked for; of a GIF also a GIF."""
-        run = upscaler.start(outscale=self._outscale)
-        times: deque[Fraction] = deque()
-
-        def pixels() -> Iterator[np.ndarray]:
-            for frame in self._frames():
-                times.append(frame.pts_s)
-                yield frame.pixels
-
         name, title = self._request.models[index], self._request.titles[index]
         label = file_stem(title if ":" in name else name) + ("_b" if index and name == self._request.models[0] else "")
         stem = f"{file_stem(self._request.source.name)}_{label}_x{self._outscale:g}"
         files = tuple(self._folder / f"{stem}{suffix}" for suffix in self._suffixes)
-        upscaled = run.frames(pixels(), total=self.frame_count, progress=progress, cancel=self._cancel)
-        first = next(upscaled)
-        with contextlib.ExitStack() as open_files:
-            writers = [open_files.enter_context(self._writer(path, first)) for path in files]
-            for frame in itertools.chain([first], upscaled):
-                at = times.popleft()
-                for writer in writers:
-                    writer.write(frame, at)
-        return ClipResult(name, title, run.report(), files)
+        report = upscale_clip(
+            self._request.source,
+            files[0],
+            upscaler,
+            also=files[1:],
+            options=ClipOptions(outscale=self._outscale, part=self._request.part),
+            limits=self._limits,
+            progress=progress,
+            cancel=self._cancel,
+        )
+        return ClipResult(name, title, report, files)
 
     def write_preview(
         self, stack: Stack, results: Sequence[ClipResult], *, progress: ProgressCallback
@@ -250,49 +243,18 @@ class _ClipWork:
         return path, tuple(times)
 
     def _frames(self) -> Generator[Frame, None, None]:
-        """Yield the frames asked for; their times begin at zero."""
-        part = self._request.part
-        frames = read_frames(self._request.source, self._limits)
-        with contextlib.closing(frames):
-            if part is None:
-                yield from frames
-                return
-            first: Fraction | None = None
-            for frame in frames:
-                self._cancel.raise_if_cancelled()
-                if frame.pts_s + (frame.duration_s or 0) <= part.start_s:
-                    continue
-                first = frame.pts_s if first is None else first
-                if frame.pts_s - first >= part.length_s:
-                    return
-                yield replace(frame, pts_s=frame.pts_s - first)
+        """Yield the frames asked for."""
+        with read_frames(self._request.source, self._limits) as reader:
+            yield from clip_part(reader, self._request.part, cancel=self._cancel)
 
     @property
     def _suffixes(self) -> tuple[str, ...]:
         return (".mp4", ".gif") if self._info.format in _ANIMATIONS else (".mp4",)
 
-    def _writer(self, path: Path, first: np.ndarray) -> ClipWriter:
-        height, width = first.shape[:2]
-        whole = self._request.part is None
-        return ClipWriter(
-            path,
-            width=width,
-            height=height,
-            fps=self._info.fps,
-            audio_from=self._request.source if whole and self._info.has_audio and path.suffix != ".gif" else None,
-        )
-
-
-def frame_count(info: ClipInfo) -> int | None:
-    """Return how many frames the clip has, from its length where the header does not count them; None if unknown."""
-    if info.frame_count is not None:
-        return info.frame_count
-    return None if info.duration_s is None else max(round(info.duration_s * info.fps), 1)
-
 
 def _forecast(info: ClipInfo, seconds_per_frame: float) -> float | None:
     """Return how long the whole clip will take, or None where its length is unknown."""
-    frames = frame_count(info)
+    frames = part_frames(info, None)
     return None if frames is None else frames * seconds_per_frame
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from irss_core.errors import InvalidOptionError
+from irss_core.media.video import ClipPart
 
 OWN_SCALE = "The models' own"
 SCALES = (OWN_SCALE, "2", "3", "3.5", "4", "8")
@@ -55,14 +56,6 @@ class LargeStill:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A stretch of a clip."""
-
-    start_s: float
-    length_s: float
-
-
-@dataclass(frozen=True)
 class ClipRequest:
     """Two models on a clip. ``part`` None is all of it, whose sound is kept; the rest as in ``StillRequest``."""
 
@@ -70,7 +63,7 @@ class ClipRequest:
     models: tuple[str, str]
     titles: tuple[str, str]
     outscale: float | None = None
-    part: Part | None = None
+    part: ClipPart | None = None
     confirmed: bool = False
 
     @property
@@ -117,7 +110,7 @@ def parse_outscale(text: str | float | None) -> float | None:
     return factor
 
 
-def parse_part(start_s: float | None, length_s: float | None, *, duration_s: float | None) -> Part:
+def parse_part(start_s: float | None, length_s: float | None, *, duration_s: float | None) -> ClipPart:
     """Return the stretch that two sliders ask for, moved inside the clip.
 
     Raises:
@@ -129,4 +122,4 @@ def parse_part(start_s: float | None, length_s: float | None, *, duration_s: flo
     if duration_s is not None:
         length = min(length, duration_s)
         start = min(start, duration_s - length)
-    return Part(max(start, 0.0), length)
+    return ClipPart(max(start, 0.0), length)

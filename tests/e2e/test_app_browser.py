@@ -75,10 +75,8 @@ def environment(port: int, cache_dir: Path, temporary: Path) -> dict[str, str]:
         "IRSS_LARGE_WORK_SECONDS": str(LARGE_WORK_S),
         "TMPDIR": str(temporary),
     }
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("IRSS_", "SPACE_", "GRADIO_"))
-    }
-    return {**inherited, **ours}
+    foreign = ("IRSS_", "SPACE_", "GRADIO_")
+    return {**{name: value for name, value in os.environ.items() if not name.startswith(foreign)}, **ours}
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +156,7 @@ class Visitor:
     def choose(self, label: str, option: str) -> None:
         self.page.get_by_role("combobox", name=label).locator("visible=true").click()
         self.page.get_by_role("option", name=option, exact=True).click()
+        self.page.get_by_role("option").first.wait_for(state="detached")
 
     def shot(self, name: str, *, full_page: bool = True) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -242,7 +241,9 @@ def test_a_region_of_the_example_from_arrival_to_download(visit: Any, tmp_path: 
     page.mouse.down()
     page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
     page.mouse.up()
-    assert int(wipe.get_attribute("aria-valuenow")) == pytest.approx(25, abs=2)
+    assert int(wipe.get_attribute("aria-valuenow")) == pytest.approx(
+        25, abs=6
+    )  # less where it was gripped beside its middle
 
     with page.expect_download() as caught:
         page.locator("#irss-image-downloads").get_by_role("link", name="PNG").first.click()
@@ -451,9 +452,7 @@ def test_the_whole_way_can_be_gone_with_the_keyboard(visit: Any) -> None:
     def tab_to(target: Any) -> None:
         for _ in range(40):
             page.keyboard.press("Tab")
-            if target.evaluate(
-                "wanted => { const at = document.activeElement; return at === wanted || wanted.contains(at) }"
-            ):
+            if target.evaluate("wanted => wanted.contains(document.activeElement)"):
                 return
         raise AssertionError(f"{target} is not reached with the Tab key")
 

@@ -89,9 +89,9 @@ def coded_frame(number: int) -> np.ndarray:
 
 def photo_frame(number: int) -> np.ndarray:
     """Three renderings of a photo, stacked, with the camera moving to the right: 3*180x320x3 uint8."""
-    from skimage import data as pictures
+    import skimage.data
 
-    data: Any = pictures
+    data: Any = skimage.data
 
     photo = Image.fromarray(data.coffee()).crop((60 + 4 * number, 90, 380 + 4 * number, 270))
     coarse = [photo.resize(size).resize(photo.size, Image.Resampling.BICUBIC) for size in ((80, 45), (160, 90))]
@@ -114,9 +114,9 @@ def clip(path: Path, times: list[float], draw: Callable[[int], np.ndarray]) -> N
 
 def real_pictures() -> dict[str, bytes]:
     """A photo and three renderings of a smaller one, for the screenshots that people look at."""
-    from skimage import data as pictures
+    import skimage.data
 
-    data: Any = pictures
+    data: Any = skimage.data
 
     photo = Image.fromarray(data.astronaut()).crop((60, 0, 444, 288))
     small = photo.resize((192, 144), Image.Resampling.BICUBIC)

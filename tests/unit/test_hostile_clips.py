@@ -306,6 +306,9 @@ def test_a_clip_over_the_length_limit_is_refused(tmp_path: Path, name: str) -> N
     with pytest.raises(LimitExceededError, match=r"IRSS_MAX_CLIP_SECONDS") as caught:
         list(read_frames(path, ClipLimits(max_seconds=1.5)))
     assert "1.5 s" in str(caught.value)
+    if name != "a.mpg":  # its header does not tell
+        with pytest.raises(LimitExceededError, match=r"lasts 2\.0 s"):
+            probe_clip(path, ClipLimits(max_seconds=1.5))
     assert len(list(read_frames(path, ClipLimits(max_seconds=2.0)))) == 50
 
 
@@ -315,6 +318,9 @@ def test_a_clip_over_the_frame_limit_is_refused(tmp_path: Path, name: str) -> No
     path = make_clip(tmp_path / name, ticks=cfr(30), tick=tick)
     with pytest.raises(LimitExceededError, match="IRSS_MAX_CLIP_FRAMES"):
         list(read_frames(path, ClipLimits(max_frames=29)))
+    if name not in ("a.mkv", "a.webm"):  # their headers do not tell
+        with pytest.raises(LimitExceededError, match="has 30 frames"):
+            probe_clip(path, ClipLimits(max_frames=29))
     assert len(list(read_frames(path, ClipLimits(max_frames=30)))) == 30
 
 

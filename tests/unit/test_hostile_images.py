@@ -520,7 +520,7 @@ def test_avif_garbage_is_refused(tmp_path: Path) -> None:
 def test_a_gif_of_endlessly_many_tiny_blocks_is_counted_in_bounded_time() -> None:
     frame = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02" + b"\x01\x00" * 750_000 + b"\x00"
     started = time.perf_counter()
-    assert count_gif_frames(gif_header(1, 1) + frame * 4 + b";") <= 4
+    assert 1 < count_gif_frames(gif_header(1, 1) + frame * 4 + b";") < 4
     assert time.perf_counter() - started < 10
 
 

@@ -350,7 +350,7 @@ def test_16_bit_tiff_is_read_exactly_in_every_layout(
     compression: str | None,
     predictor: bool,
 ) -> None:
-    values = made.samples(37, 50, channels, np.uint16)
+    values = made.samples(37, 51, channels, np.uint16)
     tifffile.imwrite(
         tmp_path / "in.tif",
         (values[..., 0] if channels == 1 else np.moveaxis(values, 2, 0) if planar == "separate" else values),
@@ -846,6 +846,19 @@ def test_a_file_that_appears_while_writing_is_kept(tmp_path: Path, monkeypatch: 
         write_image(picture(3), path)
     assert path.read_bytes() == b"somebody else's"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[list[str]] = []
+    real = os.fsync
+
+    def recording(descriptor: int) -> None:
+        flushed.append(sorted(p.suffix for p in tmp_path.iterdir()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recording)
+    write_image(picture(3), tmp_path / "out.png")
+    assert flushed[0] == [".part"]
 
 
 def test_a_file_system_without_hard_links_is_written_to_all_the_same(

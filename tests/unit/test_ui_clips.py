@@ -12,11 +12,11 @@ from PIL import Image
 
 from irss_core.config import Settings
 from irss_core.errors import CancelledError
-from irss_core.media.video import ClipWriter, probe_clip, read_frames
+from irss_core.media.video import ClipPart, ClipWriter, probe_clip, read_frames
 from irss_core.progress import CancelToken
 from irss_core.services import Services, build_services
 from irss_core.ui.clips import ClipComparison, Stack, compare_clip, temporal_profiles
-from irss_core.ui.requests import ClipRequest, LargeClip, Part
+from irss_core.ui.requests import ClipRequest, LargeClip
 from irss_core.ui.running import Board
 
 WIDTH, HEIGHT, FRAMES, FPS = 32, 24, 12, Fraction(12)
@@ -76,7 +76,7 @@ def test_every_frame_comes_out_at_its_time(services: Services, clip: Path, tmp_p
 
 
 def test_a_part_is_cut_out_and_begins_at_zero(services: Services, clip: Path, tmp_path: Path) -> None:
-    made = compared(request_for(clip, part=Part(start_s=0.5, length_s=0.25)), services, tmp_path)
+    made = compared(request_for(clip, part=ClipPart(start_s=0.5, length_s=0.25)), services, tmp_path)
     frames = list(read_frames(made.results[0].files[0]))
     assert len(frames) == 3 == made.results[0].facts.frames
     assert float(frames[0].pts_s) == 0
@@ -86,7 +86,7 @@ def test_a_part_is_cut_out_and_begins_at_zero(services: Services, clip: Path, tm
 
 
 def test_the_whole_is_forecast_from_a_part(services: Services, clip: Path, tmp_path: Path) -> None:
-    made = compared(request_for(clip, part=Part(0.0, 0.25)), services, tmp_path)
+    made = compared(request_for(clip, part=ClipPart(0.0, 0.25)), services, tmp_path)
     assert made.whole_seconds == pytest.approx(made.seconds_per_frame * FRAMES)
     assert compared(request_for(clip), services, tmp_path / "again").whole_seconds is None
 
@@ -137,7 +137,7 @@ def test_a_profile_is_one_row_over_time(services: Services, clip: Path, tmp_path
 
 @pytest.mark.parametrize("row", [-5, 10_000])
 def test_a_row_outside_is_moved_inside(services: Services, clip: Path, tmp_path: Path, row: int) -> None:
-    made = compared(request_for(clip, part=Part(0.0, 0.2)), services, tmp_path)
+    made = compared(request_for(clip, part=ClipPart(0.0, 0.2)), services, tmp_path)
     assert temporal_profiles(made, row)["b"].exists()
 
 

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from irss_core.errors import InvalidOptionError
-from irss_core.ui.requests import Part, Region, parse_outscale, parse_part, parse_region
+from irss_core.media.video import ClipPart
+from irss_core.ui.requests import Region, parse_outscale, parse_part, parse_region
 
 
 def region(x: float, y: float, width: float, height: float) -> str:
@@ -67,10 +68,10 @@ def test_impossible_scales_are_refused_with_the_limit(text: str) -> None:
 
 
 def test_a_part_is_moved_inside_the_clip() -> None:
-    assert parse_part(1.0, 2.0, duration_s=10.0) == Part(1.0, 2.0)
-    assert parse_part(9.5, 2.0, duration_s=10.0) == Part(8.0, 2.0)
-    assert parse_part(0.0, 99.0, duration_s=10.0) == Part(0.0, 10.0)
-    assert parse_part(-3.0, 1.0, duration_s=None) == Part(0.0, 1.0)
+    assert parse_part(1.0, 2.0, duration_s=10.0) == ClipPart(1.0, 2.0)
+    assert parse_part(9.5, 2.0, duration_s=10.0) == ClipPart(8.0, 2.0)
+    assert parse_part(0.0, 99.0, duration_s=10.0) == ClipPart(0.0, 10.0)
+    assert parse_part(-3.0, 1.0, duration_s=None) == ClipPart(0.0, 1.0)
 
 
 @pytest.mark.parametrize("length", [0.0, -1.0, None, float("nan")])

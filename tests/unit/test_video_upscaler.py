@@ -114,7 +114,7 @@ def test_report_counts_what_was_done() -> None:
     run = VideoUpscaler(tiny_frnet(), device="cpu", dtype="fp32").start()
     list(run.frames(clip(4), total=4))
     report = run.report()
-    assert (report.frames, report.tiles, report.scene_cuts, report.fallbacks) == (4, 9, 0, ())
+    assert (report.frames, report.frames_run, report.tiles, report.scene_cuts, report.fallbacks) == (4, 9, 9, 0, ())
     assert (report.device, report.dtype, report.outscale) == ("cpu", "fp32", 4)
     assert report.fps == pytest.approx(report.frames / report.seconds)
     assert report.peak_memory_bytes > 10_000_000
