@@ -133,6 +133,9 @@ async def _serve_on(listener: socket.socket, app: FastAPI, *, address: str) -> N
     if server.started:
         sys.stdout.write(f"IRSS is ready: {address}\n")
         sys.stdout.flush()
+    while not (server.should_exit or serving.done()):
+        await asyncio.sleep(0.1)
+    app.state.end_streams()  # else the server would wait for every open page to be closed
     await serving
 
 

@@ -65,9 +65,9 @@ def compare(
     if not source.is_file():
         raise InputError(f"{source}: There is no such file. Check the name.")
 
-    from irss_core.media.video import is_clip
+    from irss_core.media.video import ClipLimits, is_clip
 
-    clip = is_clip(source)
+    clip = is_clip(source, ClipLimits(max_frame_pixels=settings.max_clip_frame_pixels))
     target = _target(source, output, clip=clip, overwrite=overwrite)
     services = invocation.load_services(settings)
 

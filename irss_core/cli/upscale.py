@@ -12,7 +12,7 @@ import typer
 
 from irss_core.cli.batch import run_batch
 from irss_core.cli.inputs import Item, Naming, Plan, find_sources, plan_batch
-from irss_core.cli.invocation import invocation_of, load_settings
+from irss_core.cli.invocation import Invocation, invocation_of, load_settings
 from irss_core.cli.options import (
     Crf,
     Denoise,
@@ -34,6 +34,7 @@ from irss_core.sr.catalog import find_model
 
 if TYPE_CHECKING:
     from irss_core.cli.console import Console
+    from irss_core.config import Settings
     from irss_core.services import Services
 
 EXAMPLES = """\b
@@ -103,7 +104,7 @@ def upscale(
     settings = load_settings(device=device, dtype=dtype)
     services = functools.cache(lambda: invocation.load_services(settings))  # takes seconds: not before it is needed
     chosen = _catalog_models(model, denoise) if weights is None else _own_model(model, weights, services)
-    plan = _plan(inputs, output, chosen, request=request, recursive=recursive, console=invocation.console)
+    plan = _plan(inputs, output, chosen, request=request, recursive=recursive, invocation=invocation, settings=settings)
     waiting = [item for item in plan.items if overwrite or not item.target.exists()]
     if waiting:
         services()  # before signals only throw a token: Ctrl-C shall end the seconds of importing at once
@@ -153,16 +154,25 @@ def _own_model(name: str | None, weights: Path, services: Callable[[], Services]
 
 
 def _plan(
-    inputs: list[str], output: str, chosen: _Chosen, *, request: _Request, recursive: bool, console: Console
+    inputs: list[str],
+    output: str,
+    chosen: _Chosen,
+    *,
+    request: _Request,
+    recursive: bool,
+    invocation: Invocation,
+    settings: Settings,
 ) -> Plan:
     from irss_core.media.images import IMAGE_SUFFIXES
-    from irss_core.media.video import CLIP_SUFFIXES, is_clip
+    from irss_core.media.video import CLIP_SUFFIXES, ClipLimits, is_clip
+
+    limits = ClipLimits(max_frame_pixels=settings.max_clip_frame_pixels)
 
     found = find_sources(inputs, output=output, recursive=recursive, suffixes=IMAGE_SUFFIXES | CLIP_SUFFIXES)
     if found.earlier_results:
-        console.note(f"left out {counted(found.earlier_results, 'earlier result')} in the output folder")
+        invocation.console.note(f"left out {counted(found.earlier_results, 'earlier result')} in the output folder")
     naming = Naming(request.scale or chosen.still_scale, request.scale or chosen.clip_scale, request.still_format)
-    return plan_batch(found, output, naming=naming, is_clip=is_clip)
+    return plan_batch(found, output, naming=naming, is_clip=lambda path: is_clip(path, limits))
 
 
 class _Worker:

@@ -76,7 +76,7 @@ class ClipInfo:
     notes: tuple[str, ...] = ()
 
 
-def is_clip(path: Path) -> bool:
+def is_clip(path: Path, limits: ClipLimits = DEFAULT_LIMITS) -> bool:
     """Whether the file is a clip (a video, an animated GIF or WebP) rather than a still, by its content.
 
     Raises:
@@ -93,7 +93,7 @@ def is_clip(path: Path) -> bool:
         raise unsupported(path, head)
     if kind == WEBP:
         return read_webp_header(path, max_frames=1).animated
-    with open_clip(path, kind, max_frame_pixels=DEFAULT_LIMITS.max_frame_pixels) as container:
+    with open_clip(path, kind, max_frame_pixels=limits.max_frame_pixels) as container:
         stream = video_stream(container, path)
         if kind == GIF:
             return stream.frames > 1

@@ -228,9 +228,9 @@ class ClipTab:
         }
 
     def _open(self, session: Session, path: Path) -> Updates:
-        if not is_clip(path):
-            raise InputError(f"{path.name} is a still picture. Open it in the Image tab.")
         limits = self._page.services.clip_limits
+        if not is_clip(path, limits):
+            raise InputError(f"{path.name} is a still picture. Open it in the Image tab.")
         info = probe_clip(path, limits)
         poster = write_poster(path, path.parent / "poster.png", limits)
         session.keep(OpenClip(path, info))

@@ -81,7 +81,7 @@ class _Endpoints:
             find_model(model)
             target = folder / f"{source.stem}_{model}{_suffix_for(source)}"
             report: UpscaleResult | ClipReport
-            if is_clip(source):
+            if is_clip(source, services.clip_limits):
                 report = upscale_clip(
                     source,
                     target,
@@ -130,7 +130,7 @@ class _Endpoints:
             models = (model_a, model_b)
             titles = (find_model(model_a).title, find_model(model_b).title)
             options: dict[str, Any] = {"outscale": parse_outscale(outscale), "confirmed": True}
-            if is_clip(source):
+            if is_clip(source, self._page.services.clip_limits):
                 from irss_core.ui.clips import ClipComparison, compare_clip
 
                 wanted = ClipRequest(source, models, titles, **options)

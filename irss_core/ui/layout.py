@@ -67,7 +67,10 @@ _BLUE = Color(
 
 
 def mount_page(app: FastAPI, page: Page, *, max_upload_bytes: int) -> FastAPI:
-    """Return ``app`` with the page at "/": call it after every other route, for it takes all that is left."""
+    """Return ``app`` with the page at "/": call it after every other route, for it takes all that is left.
+
+    ``app.state.end_streams()`` then ends the event streams of all open pages; call it before the server stops.
+    """
     blocks = build_blocks(page)
     _introduce_ourselves()
     mounted: FastAPI = gr.mount_gradio_app(
@@ -87,8 +90,10 @@ def mount_page(app: FastAPI, page: Page, *, max_upload_bytes: int) -> FastAPI:
         mcp_server=True,
     )
     # gradio checks that the path of an "uploaded" file really is one only on apps it launched itself; without this
-    # a client could hand in any path of the server's and be served what is in it.
-    blocks.has_launched = True
+    # a client could hand in any path of the server's and be served what is in it. The second sends heartbeats down
+    # the event streams, which proxies cut when they are silent.
+    blocks.has_launched = blocks.is_running = True
+    app.state.end_streams = functools.partial(blocks.close, verbose=False)
     return mounted
 
 

@@ -42,7 +42,7 @@ SCREENSHOTS = ROOT / "artifacts" / "screenshots"
 PATIENCE_MS = 120_000  # for anything that computes: a busy machine may be many times slower than an idle one
 SMALL_MODEL = "Real-ESRGAN anime video v3 x4"
 # Forecasts above this are asked about; low, so that the cancelled run of a test is long but its picture small.
-LARGE_WORK_S = 4
+LARGE_WORK_S = 30
 
 pytestmark = [
     pytest.mark.browser,
@@ -132,7 +132,8 @@ class Visitor:
         self.page.on("response", self._answered)
 
     def _logged(self, line: Any) -> None:
-        if line.type in ("error", "warning"):
+        # gradio's own event source warns of this at every upload; it is about closing a stream that is closed already.
+        if line.type in ("error", "warning") and line.text != "Method not implemented.":
             self.faults.append(f"console: {line.text}")
 
     def _asked(self, request: Any) -> None:
@@ -241,9 +242,8 @@ def test_a_region_of_the_example_from_arrival_to_download(visit: Any, tmp_path: 
     page.mouse.down()
     page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
     page.mouse.up()
-    assert int(wipe.get_attribute("aria-valuenow")) == pytest.approx(
-        25, abs=6
-    )  # less where it was gripped beside its middle
+    # Less exact than the mouse, because it may be gripped beside its middle.
+    assert int(wipe.get_attribute("aria-valuenow")) == pytest.approx(25, abs=6)
 
     with page.expect_download() as caught:
         page.locator("#irss-image-downloads").get_by_role("link", name="PNG").first.click()
