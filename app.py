@@ -126,7 +126,7 @@ async def _serve_on(listener: socket.socket, app: FastAPI, *, address: str) -> N
     """Serve until told to stop, and say where as soon as the app answers."""
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not (server.started or serving.done()):
         await asyncio.sleep(0.02)
@@ -135,7 +135,7 @@ async def _serve_on(listener: socket.socket, app: FastAPI, *, address: str) -> N
         sys.stdout.flush()
     while not (server.should_exit or serving.done()):
         await asyncio.sleep(0.1)
-    app.state.end_streams()  # else the server would wait for every open page to be closed
+    app.state.wind_down()
     await serving
 
 

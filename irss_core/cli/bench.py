@@ -56,9 +56,7 @@ def speed(
     from irss_core.sr.loader import load_model
 
     cases = [
-        case.name
-        for case in CASES
-        if (not model or case.model in model) and (not quick or model or case.name in QUICK_CASES)
+        case.name for case in CASES if (not model or case.model in model) and (not quick or case.name in QUICK_CASES)
     ]
     if not cases:
         raise InvalidOptionError(f"No speed case runs these models. It runs {', '.join({c.model for c in CASES})}.")

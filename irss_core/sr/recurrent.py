@@ -77,14 +77,14 @@ class RecurrentRunner:
         frames = WARM_UP_FRAMES + 1
         progress = meter(frames * pixels.shape[0] * pixels.shape[1])
         state: SequenceState | None = None
-        tiles, fallbacks = 0, list[str]()
+        fallbacks: list[str] = []
         for index in range(frames):
             wanted = index == frames - 1
             output = self.step(pixels, state, tile=tile, progress=progress, want_pixels=wanted)
-            state, tiles = output.state, tiles + output.tiles
+            state = output.state
             fallbacks.extend(output.fallbacks)
         dtype = self._dtype_for(pixels)
-        return TiledOutput(output.pixels, tiles, tuple(dict.fromkeys(fallbacks)), dtype)
+        return TiledOutput(output.pixels, output.tiles, tuple(dict.fromkeys(fallbacks)), dtype)
 
     def step(
         self,

@@ -137,7 +137,7 @@ class ClipTab:
         self.run_whole.click(self.run_clip, choices, outputs, **run)
         self.run_anyway.click(self.run_large, None, outputs, **run)
         self.cancel.click(self.stop, None, self.cancel, queue=False, **private)
-        self.row.input(self.show_row, self.row, self.profiles, trigger_mode="always_last", **private)
+        self.row.change(self.show_row, self.row, self.profiles, trigger_mode="always_last", **private)
 
     @property
     def _outputs(self) -> list[Any]:
@@ -321,7 +321,7 @@ class ClipTab:
                 row=made.middle_row,
                 row_target=f"#{ROW_FIELD}",
             ),
-            self.forecast: "" if made.whole_seconds is None else results.whole_clip_forecast(made.whole_seconds),
+            self.forecast: results.clip_remarks(made),
             self.facts: results.clip_run_facts(made),
             self.downloads: results.downloads_of(
                 [result.title for result in made.results],

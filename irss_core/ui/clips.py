@@ -78,6 +78,7 @@ class ClipComparison:
     times_s: tuple[float, ...]
     seconds_per_frame: float
     whole_seconds: float | None  # forecast, after a run on a part
+    notes: tuple[str, ...]  # what had to be mended in the clip
 
     @property
     def middle_row(self) -> int:
@@ -107,9 +108,10 @@ def compare_clip(
     Raises:
         IrssError: as the reading, the loading and the upscaling do; CancelledError when asked to stop.
     """
-    reading, *model_steps, stacking = request.steps
+    reading, loading, *model_steps, stacking = request.steps
     board.begin(reading)
     info = probe_clip(request.source, services.clip_limits)
+    board.begin(loading)
     for name in request.models:
         services.image_upscaler(name, progress=board.report, cancel=cancel)  # fetches and loads what is not here yet
     upscalers = [services.video_upscaler(name) for name in request.models]
@@ -142,6 +144,7 @@ def compare_clip(
         times_s=times,
         seconds_per_frame=seconds_per_frame,
         whole_seconds=_forecast(info, seconds_per_frame) if request.part else None,
+        notes=run.notes,
     )
 
 
@@ -182,6 +185,7 @@ class _ClipWork:
     ) -> None:
         self._request, self._info, self._outscale, self._folder = request, info, outscale, folder
         self._limits, self._cancel = limits, cancel
+        self.notes: tuple[str, ...] = ()
 
     def measure(self, upscalers: Sequence[VideoUpscaler]) -> float:
         """Return the seconds a frame takes both models, going by the middle of the first few frames."""
@@ -246,6 +250,7 @@ class _ClipWork:
         """Yield the frames asked for."""
         with read_frames(self._request.source, self._limits) as reader:
             yield from clip_part(reader, self._request.part, cancel=self._cancel)
+            self.notes = reader.notes
 
     @property
     def _suffixes(self) -> tuple[str, ...]:
@@ -287,14 +292,15 @@ def temporal_profiles(comparison: ClipComparison, row: int) -> dict[str, Path]:
     """
     height = comparison.panel_height
     row = min(max(row, 0), height - 1)
+    paths = {panel: comparison.preview.parent / f"profile-{panel}-{row}.png" for panel in PANELS}
+    if all(path.exists() for path in paths.values()):
+        return paths
     rows: dict[str, list[np.ndarray]] = {panel: [] for panel in PANELS}
-    for frame in itertools.islice(read_frames(comparison.preview, _OWN_FILES), _PROFILE_FRAMES):
-        for index, panel in enumerate(PANELS):
-            rows[panel].append(frame.pixels[index * height + row])
-    paths = {}
+    with read_frames(comparison.preview, _OWN_FILES) as frames:
+        for frame in itertools.islice(frames, _PROFILE_FRAMES):
+            for index, panel in enumerate(PANELS):
+                rows[panel].append(frame.pixels[index * height + row])
     for panel, lines in rows.items():
-        profile = np.stack(lines)
-        profile = np.repeat(profile, max(_PROFILE_HEIGHT // len(lines), 1), axis=0)
-        paths[panel] = comparison.preview.parent / f"profile-{panel}-{row}.png"
+        profile = np.repeat(np.stack(lines), max(_PROFILE_HEIGHT // len(lines), 1), axis=0)
         Image.fromarray(profile).save(paths[panel])
     return paths

@@ -308,14 +308,13 @@ class ImageTab:
 
     def _region(self, picture: OpenPicture, size: int, place: str) -> str:
         header = picture.header
-        before = parse_region(place, width=header.width, height=header.height, size=size)
-        corner = (before.x + (before.width - size) // 2, before.y + (before.height - size) // 2)
+        region = parse_region(place, width=header.width, height=header.height, size=size)
         return rendering.region_picker(
             self._page.address(picture.preview),
             width=header.width,
             height=header.height,
             size=size,
-            corner=corner if place else None,
+            corner=(region.x, region.y),
             target=f"#{REGION_FIELD}",
         )
 
@@ -364,7 +363,7 @@ class ImageTab:
     def _question(self, large: LargeStill) -> Updates:
         words = (
             f"This will take about {rendering.time_words(large.seconds)} and "
-            f"{rendering.size_words(large.memory_bytes)} of memory on this machine. {wording.QUEUE_LATER}"
+            f"{rendering.size_words(large.memory_bytes)} of working memory on this machine. {wording.QUEUE_LATER}"
         )
         return {self.status: rendering.notice(words, kind="warn"), self.run_anyway: gr.update(visible=True)}
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 import gradio.routes
+from gradio.routes import App
 from gradio.themes.utils.colors import Color
 from jinja2 import ChoiceLoader, DictLoader
+from starlette.routing import Mount
 
 from irss_core.ui import wording
 from irss_core.ui.clip_tab import ClipTab
@@ -69,7 +71,8 @@ _BLUE = Color(
 def mount_page(app: FastAPI, page: Page, *, max_upload_bytes: int) -> FastAPI:
     """Return ``app`` with the page at "/": call it after every other route, for it takes all that is left.
 
-    ``app.state.end_streams()`` then ends the event streams of all open pages; call it before the server stops.
+    ``app.state.wind_down()`` then stops all work and lets go of the open pages, for which a server that is to stop
+    would wait.
     """
     blocks = build_blocks(page)
     _introduce_ourselves()
@@ -86,14 +89,20 @@ def mount_page(app: FastAPI, page: Page, *, max_upload_bytes: int) -> FastAPI:
         max_file_size=max_upload_bytes,
         ssr_mode=False,
         pwa=False,
-        enable_monitoring=False,
         mcp_server=True,
     )
-    # gradio checks that the path of an "uploaded" file really is one only on apps it launched itself; without this
-    # a client could hand in any path of the server's and be served what is in it. The second sends heartbeats down
-    # the event streams, which proxies cut when they are silent.
-    blocks.has_launched = blocks.is_running = True
-    app.state.end_streams = functools.partial(blocks.close, verbose=False)
+    # What gradio does for an app that it launches itself and leaves out for one that is mounted. Without the first it
+    # does not check that the path of an "uploaded" file is one, and a client could hand in any path on the server.
+    # Without the second it sends no heartbeats down its event streams, and proxies cut what is silent.
+    blocks.has_launched = True
+    blocks.is_running = True
+    inner = next(route.app for route in app.routes if isinstance(route, Mount) and isinstance(route.app, App))
+
+    def wind_down() -> None:
+        page.sessions.cancel_all()
+        inner.stop_event.set()
+
+    app.state.wind_down = wind_down
     return mounted
 
 

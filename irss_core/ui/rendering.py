@@ -227,17 +227,15 @@ def compare_viewer(sources: Sequence[Source], *, left: str, right: str, width: i
     )
 
 
-def region_picker(
-    source: str, *, width: int, height: int, size: int, corner: tuple[int, int] | None, target: str
-) -> str:
-    """Return the picture with a movable square at ``corner``, or in the middle.
+def region_picker(source: str, *, width: int, height: int, size: int, corner: tuple[int, int], target: str) -> str:
+    """Return the picture with a movable square whose upper left corner is at ``corner`` (x, y).
 
     Its place is written to the text field that the selector ``target`` finds.
     """
-    place = "" if corner is None else f' data-x="{corner[0]}" data-y="{corner[1]}"'
     return (
         f'<irss-region data-src="{address(source)}" data-width="{width}" data-height="{height}" '
-        f'data-size="{size}"{place} data-target="{html.escape(target)}"></irss-region>'
+        f'data-size="{size}" data-x="{corner[0]}" data-y="{corner[1]}" data-target="{html.escape(target)}">'
+        "</irss-region>"
     )
 
 

@@ -13,6 +13,8 @@ OWN_SCALE = "The models' own"
 SCALES = (OWN_SCALE, "2", "3", "3.5", "4", "8")
 MAX_SCALE = 16.0
 
+Steps = tuple[str, str, str, str, str]
+
 
 @dataclass(frozen=True)
 class Region:
@@ -41,9 +43,9 @@ class StillRequest:
     confirmed: bool = False
 
     @property
-    def steps(self) -> tuple[str, str, str, str]:
+    def steps(self) -> Steps:
         """What is done, in order, for the visitor to read."""
-        return "Reading the picture", f"A: {self.titles[0]}", f"B: {self.titles[1]}", "Saving the results"
+        return "Reading the picture", *_model_steps(self.titles), "Saving the results"
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,9 @@ class ClipRequest:
     confirmed: bool = False
 
     @property
-    def steps(self) -> tuple[str, str, str, str]:
+    def steps(self) -> Steps:
         """What is done, in order, for the visitor to read."""
-        return "Reading the clip", f"A: {self.titles[0]}", f"B: {self.titles[1]}", "Making the player's video"
+        return "Reading the clip", *_model_steps(self.titles), "Making the player's video"
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,24 @@ class LargeClip:
     seconds: float
 
 
+def _model_steps(titles: tuple[str, str]) -> tuple[str, str, str]:
+    return "Loading the models", f"A: {titles[0]}", f"B: {titles[1]}"
+
+
 def parse_region(text: str | None, *, width: int, height: int, size: int) -> Region:
-    """Return the region that the picker wrote, moved inside the picture; its middle where nothing usable is written."""
+    """Return the square of ``size`` whose middle the picker wrote, moved inside the picture and cut to it.
+
+    The middle of the picture is taken where nothing usable is written. The size is the form's and not the picker's,
+    which may be behind when both change at once.
+    """
     try:
         values = json.loads(text or "{}")
         x, y, w, h = (round(float(values[name])) for name in ("x", "y", "width", "height"))
     except (ValueError, KeyError, TypeError, OverflowError):
-        w, h = min(size, width), min(size, height)
-        x, y = (width - w) // 2, (height - h) // 2
-    w, h = min(max(w, 1), width), min(max(h, 1), height)
-    return Region(min(max(x, 0), width - w), min(max(y, 0), height - h), w, h)
+        x, y, w, h = 0, 0, width, height
+    side_x, side_y = min(size, width), min(size, height)
+    left, top = x + (w - side_x) // 2, y + (h - side_y) // 2
+    return Region(min(max(left, 0), width - side_x), min(max(top, 0), height - side_y), side_x, side_y)
 
 
 def parse_outscale(text: str | float | None) -> float | None:

@@ -60,16 +60,21 @@ def whole_forecast(made: StillComparison, forecast: Forecast) -> str:
     width, height = made.whole_size
     words = (
         f"The whole picture ({width} x {height} → {round(width * made.outscale)} x {round(height * made.outscale)}) "
-        f"would take about {time_words(forecast.seconds)} and {size_words(forecast.memory_bytes)} of memory on this "
-        "machine, going by this measurement."
+        f"would take about {time_words(forecast.seconds)} and {size_words(forecast.memory_bytes)} of working memory on "
+        "this machine, going by this measurement."
     )
     return rendering.notice(words, kind="good")
 
 
-def whole_clip_forecast(seconds: float) -> str:
-    """Return what the whole clip will take, from the measurement on a part."""
-    words = f"The whole clip would take about {time_words(seconds)} on this machine, going by this measurement."
-    return rendering.notice(words, kind="good")
+def clip_remarks(made: ClipComparison) -> str:
+    """Return what the whole clip will take, after a run on a part, and what had to be mended in the clip."""
+    notes = "".join(rendering.notice(note) for note in made.notes)
+    if made.whole_seconds is None:
+        return notes
+    words = (
+        f"The whole clip would take about {time_words(made.whole_seconds)} on this machine, going by this measurement."
+    )
+    return rendering.notice(words, kind="good") + notes
 
 
 def still_facts(made: StillComparison) -> str:
@@ -77,7 +82,7 @@ def still_facts(made: StillComparison) -> str:
     facts = [run.facts for run in made.runs]
     rows = {
         "Time": [time_words(fact.seconds) for fact in facts],
-        "Speed": [f"{run.megapixels_per_s:.2g} megapixels a second" for run in made.runs],
+        "Speed": [f"{_two_digits(run.megapixels_per_s)} megapixels a second" for run in made.runs],
         "Peak memory": [size_words(fact.peak_memory_bytes) for fact in facts],
         "Computed on": [f"{fact.device}, {fact.dtype}" for fact in facts],
         "Tiles": ["in one piece" if fact.tiles <= 1 else str(fact.tiles) for fact in facts],
@@ -92,7 +97,7 @@ def clip_run_facts(made: ClipComparison) -> str:
     facts = [result.facts for result in made.results]
     rows = {
         "Time": [time_words(fact.seconds) for fact in facts],
-        "Speed": [f"{fact.fps:.2g} frames a second" for fact in facts],
+        "Speed": [f"{_two_digits(fact.fps)} frames a second" for fact in facts],
         "Frames": [str(fact.frames) for fact in facts],
         "Peak memory": [size_words(fact.peak_memory_bytes) for fact in facts],
         "Computed on": [f"{fact.device}, {fact.dtype}" for fact in facts],
@@ -167,3 +172,8 @@ def _deviations(fallbacks: Sequence[tuple[str, ...]]) -> dict[str, list[str]]:
 
 def _sizes(width: int, height: int, out_width: int, out_height: int) -> str:
     return f"{width} x {height} → {out_width} x {out_height} pixels"
+
+
+def _two_digits(value: float) -> str:
+    """Return a rate with two digits that count, never in powers of ten."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -208,14 +208,19 @@ class SessionStore:
         """Sweep in the background until ``close``."""
         threading.Thread(target=self._sweep_until_closed, name="sweep", daemon=True).start()
 
+    def cancel_all(self) -> None:
+        """Ask all work of all visitors to stop."""
+        with self._lock:
+            sessions = list(self._sessions.values())
+        for session in sessions:
+            session.cancel()
+
     def close(self) -> None:
         """Stop all work and delete everything."""
         self._closing.set()
+        self.cancel_all()
         with self._lock:
-            sessions = list(self._sessions.values())
             self._sessions.clear()
-        for session in sessions:
-            session.cancel()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _sweep_until_closed(self) -> None:

@@ -107,12 +107,13 @@ def compare_still(
     Raises:
         IrssError: as the reading, the loading and the upscaling do; CancelledError when asked to stop.
     """
-    reading, *model_steps, saving = request.steps
+    reading, loading, *model_steps, saving = request.steps
     board.begin(reading)
     picture = read_image(request.source, services.image_limits)
     height, width = picture.color.shape[:2]
     everything = Region(0, 0, width, height)
     region = request.region or everything
+    board.begin(loading)
     upscalers = [_ready(name, services, request=request, board=board, cancel=cancel) for name in request.models]
     if request.region is None and not request.confirmed:
         forecast = _forecast(upscalers, request, width=width, height=height, known=measured.runs if measured else ())

@@ -572,7 +572,8 @@ class FakeClipRun:
     def report(self):
         from irss_core.sr.video import ClipReport
 
-        return ClipReport(self._done, self._done, 0.5, 10**9, "cpu", "fp32", 1, 0, (), self._upscaler.model.name, self.outscale)
+        name = self._upscaler.model.name
+        return ClipReport(self._done, self._done, 0.5, 10**9, "cpu", "fp32", 1, 0, (), name, self.outscale)
 
 
 class FakeServices:

@@ -90,7 +90,7 @@ def test_the_place_in_line_is_said_in_words(ahead: int, words: str) -> None:
         rendering.downloads({HOSTILE: [Download(HOSTILE, HOSTILE, HOSTILE, 3)]}),
         rendering.example_buttons([(HOSTILE, HOSTILE)], noun="picture"),
         rendering.compare_viewer([Source("a", HOSTILE, HOSTILE)], left="a", right="a", width=1, height=1),
-        rendering.region_picker(HOSTILE, width=1, height=1, size=1, corner=None, target="#x"),
+        rendering.region_picker(HOSTILE, width=1, height=1, size=1, corner=(0, 0), target="#x"),
         rendering.player(
             HOSTILE, [Source("a", HOSTILE)], left="a", right="a", width=2, height=2, fps=1.0, times_s=[0.0], row=0,
             row_target="#x",
@@ -138,10 +138,7 @@ def test_the_player_gets_the_times_of_its_frames() -> None:
     assert (player["data-frames"], player["data-fps"], player["data-row"]) == ("3", "29.97", "240")
 
 
-def test_a_moved_region_stays_where_it_was() -> None:
-    def picker(corner: tuple[int, int] | None) -> dict[str, str | None]:
-        html = rendering.region_picker("p.png", width=9, height=9, size=3, corner=corner, target="#t")
-        return Tags(html).one("irss-region")
-
-    assert (picker((4, 5))["data-x"], picker((4, 5))["data-y"]) == ("4", "5")
-    assert "data-x" not in picker(None)
+def test_the_region_stands_where_it_was_put() -> None:
+    html = rendering.region_picker("p.png", width=90, height=60, size=30, corner=(4, 5), target="#t")
+    region = Tags(html).one("irss-region")
+    assert (region["data-x"], region["data-y"], region["data-size"]) == ("4", "5", "30")

@@ -15,8 +15,13 @@ def region(x: float, y: float, width: float, height: float) -> str:
     return json.dumps({"x": x, "y": y, "width": width, "height": height})
 
 
-def test_a_region_is_taken_as_it_was_marked() -> None:
-    assert parse_region(region(10, 20, 128, 96), width=640, height=480, size=192) == Region(10, 20, 128, 96)
+def test_a_region_is_taken_where_it_was_marked() -> None:
+    assert parse_region(region(10, 20, 192, 192), width=640, height=480, size=192) == Region(10, 20, 192, 192)
+
+
+def test_a_region_of_another_size_keeps_its_middle() -> None:
+    assert parse_region(region(200, 100, 192, 192), width=640, height=480, size=128) == Region(232, 132, 128, 128)
+    assert parse_region(region(0, 0, 128, 128), width=640, height=480, size=256) == Region(0, 0, 256, 256)
 
 
 @pytest.mark.parametrize(
