@@ -131,7 +131,7 @@ def compare_clip(
     board.begin(stacking)
     stack = Stack(info.width, info.height, outscale)
     preview, times = run.write_preview(stack, results, progress=board.report)
-    seconds_per_frame = (time.perf_counter() - started) / len(times)
+    per_frame = seconds_per_frame([result.facts for result in results], wall_s=time.perf_counter() - started)
     return ClipComparison(
         request=request,
         info=info,
@@ -142,8 +142,8 @@ def compare_clip(
         panel_width=stack.panel_width,
         panel_height=stack.panel_height,
         times_s=times,
-        seconds_per_frame=seconds_per_frame,
-        whole_seconds=_forecast(info, seconds_per_frame) if request.part else None,
+        seconds_per_frame=per_frame,
+        whole_seconds=_forecast(info, per_frame) if request.part else None,
         notes=run.notes,
     )
 
@@ -255,6 +255,16 @@ class _ClipWork:
     @property
     def _suffixes(self) -> tuple[str, ...]:
         return (".mp4", ".gif") if self._info.format in _ANIMATIONS else (".mp4",)
+
+
+def seconds_per_frame(reports: Sequence[ClipReport], *, wall_s: float) -> float:
+    """Return what one more frame takes: each model by the frames it ran on, and its share of reading and writing.
+
+    A sequence model also runs on a few frames of warm-up, which weigh much in a short part and little in the whole.
+    """
+    models = sum(report.seconds / report.frames_run for report in reports)
+    files = max(wall_s - sum(report.seconds for report in reports), 0.0) / reports[0].frames
+    return models + files
 
 
 def _forecast(info: ClipInfo, seconds_per_frame: float) -> float | None:

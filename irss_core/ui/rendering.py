@@ -38,6 +38,8 @@ class Download:
 
 def time_words(seconds: float) -> str:
     """Return a length of time as a person says it: "0.4 s", "12 s", "3 min 5 s", "2 h 10 min"."""
+    if seconds < 0.05:
+        return "under 0.1 s"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -15,7 +15,8 @@ from irss_core.errors import CancelledError
 from irss_core.media.video import ClipPart, ClipWriter, probe_clip, read_frames
 from irss_core.progress import CancelToken
 from irss_core.services import Services, build_services
-from irss_core.ui.clips import ClipComparison, Stack, compare_clip, temporal_profiles
+from irss_core.sr.video import ClipReport
+from irss_core.ui.clips import ClipComparison, Stack, compare_clip, seconds_per_frame, temporal_profiles
 from irss_core.ui.requests import ClipRequest, LargeClip
 from irss_core.ui.running import Board
 
@@ -89,6 +90,17 @@ def test_the_whole_is_forecast_from_a_part(services: Services, clip: Path, tmp_p
     made = compared(request_for(clip, part=ClipPart(0.0, 0.25)), services, tmp_path)
     assert made.whole_seconds == pytest.approx(made.seconds_per_frame * FRAMES)
     assert compared(request_for(clip), services, tmp_path / "again").whole_seconds is None
+
+
+def test_the_warm_up_of_a_sequence_model_is_not_counted_with_every_frame() -> None:
+    def report(frames: int, frames_run: int, seconds: float) -> ClipReport:
+        return ClipReport(
+            frames=frames, frames_run=frames_run, seconds=seconds, peak_memory_bytes=1, device="cpu", dtype="fp32",
+            tiles=1, scene_cuts=0, fallbacks=(), model="m", outscale=4.0,
+        )  # fmt: skip
+
+    # 4 frames: the still model takes 1 s each, the sequence model 2 s on each of 9; 2 s go to reading and writing.
+    assert seconds_per_frame([report(4, 4, 4.0), report(4, 9, 18.0)], wall_s=24.0) == pytest.approx(1 + 2 + 0.5)
 
 
 def test_the_preview_stacks_bicubic_a_and_b(services: Services, clip: Path, tmp_path: Path) -> None:
