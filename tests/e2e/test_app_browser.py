@@ -23,31 +23,16 @@ import pytest
 from PIL import Image
 
 from irss_core.media.video import ClipWriter, probe_clip
+from tests.e2e.chromium import BROWSER_MARKS, CHROMIUM, FLAGS, ROOT, SCREENSHOTS
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-ROOT = Path(__file__).resolve().parents[2]
-SCREENSHOTS = ROOT / "artifacts" / "screenshots"
 PATIENCE_MS = 120_000  # for anything that computes: a busy machine may be many times slower than an idle one
 SMALL_MODEL = "Real-ESRGAN anime video v3 x4"
 # Forecasts above this are asked about; low, so that the cancelled run of a test is long but its picture small.
 LARGE_WORK_S = 12
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM} (Debian: apt-get install chromium)"),
-]
+pytestmark = BROWSER_MARKS
 
 
 # ------------------------------------------------------------------------------------------------------------ the app

@@ -17,27 +17,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.e2e.chromium import BROWSER_MARKS, CHROMIUM, FLAGS, ROOT, SCREENSHOTS
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "irss_core" / "ui" / "static"
-SCREENSHOTS = ROOT / "artifacts" / "screenshots"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM} (Debian: apt-get install chromium)"),
-]
+pytestmark = BROWSER_MARKS
 
 WIDTH, HEIGHT = 512, 384
 RED, BLUE, GREEN = (200, 30, 40), (30, 60, 200), (20, 160, 70)
