@@ -27,7 +27,7 @@ from irss_core.sr.arrays import to_pixels, to_tensor
 from irss_core.sr.device import MachineReport, machine_report, synchronize
 from irss_core.sr.image import ImageUpscaler
 from irss_core.sr.loader import LoadedModel
-from irss_core.sr.memory import PeakMemory
+from irss_core.sr.memory import PeakMemory, return_freed_memory
 from irss_core.sr.recurrent import WARM_UP_FRAMES, to_half_pixel_grid
 from irss_core.sr.video import VideoUpscaler
 from vendor.tecogan.generator import FRNet
@@ -249,6 +249,7 @@ def _reference(model: LoadedModel, device: torch.device) -> Callable[[list[np.nd
 def _timed(
     function: Callable[[list[np.ndarray]], T], frames: list[np.ndarray], device: torch.device
 ) -> tuple[T, float, int]:
+    return_freed_memory()  # of the run before, which would count for this one's peak and spare it page faults
     with PeakMemory(device) as peak:
         synchronize(device)
         started = time.perf_counter()

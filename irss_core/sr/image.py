@@ -14,7 +14,7 @@ from irss_core.errors import InputError, InvalidOptionError
 from irss_core.progress import CancelToken, ProgressCallback, ProgressMeter
 from irss_core.sr.device import DTYPE_NAMES, choose_device, choose_dtype
 from irss_core.sr.loader import LoadedModel
-from irss_core.sr.memory import PeakMemory
+from irss_core.sr.memory import PeakMemory, reusing_memory
 from irss_core.sr.networks import StillNetwork
 from irss_core.sr.recurrent import RecurrentRunner
 from irss_core.sr.resample import resize
@@ -110,7 +110,7 @@ class ImageUpscaler:
         def meter(total: float) -> ProgressMeter:
             return ProgressMeter(total, "work", callback=progress, cancel=cancel)
 
-        with PeakMemory(self.device) as peak:
+        with PeakMemory(self.device) as peak, reusing_memory():
             if self._tiled is None and self.recurrent is None:
                 once = meter(1)
                 once.check()

@@ -15,7 +15,7 @@ from irss_core.progress import CancelToken, ProgressCallback, ProgressMeter
 from irss_core.sr.device import DTYPE_NAMES
 from irss_core.sr.image import ImageUpscaler, check_outscale, output_size
 from irss_core.sr.loader import LoadedModel
-from irss_core.sr.memory import PeakMemory
+from irss_core.sr.memory import PeakMemory, reusing_memory
 from irss_core.sr.recurrent import WARM_UP_FRAMES, FrameOutput, RecurrentRunner
 from irss_core.sr.resample import resize
 from irss_core.sr.scenes import SceneCutDetector
@@ -110,7 +110,7 @@ class ClipRun:
         checked = _same_size(frames)
         recurrent = self._upscaler.recurrent
         upscaled = self._sequence(recurrent, checked, cancel) if recurrent else self._one_by_one(checked, cancel)
-        with PeakMemory(self._upscaler.device) as peak:
+        with PeakMemory(self._upscaler.device) as peak, reusing_memory():
             while True:
                 started = time.perf_counter()
                 frame = next(upscaled, None)
