@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -12,12 +12,14 @@ import torch
 
 from irss_core.errors import InputError, InvalidOptionError
 from irss_core.progress import CancelToken, ProgressCallback, ProgressMeter
+from irss_core.sr.arrays import to_pixels, to_tensor
+from irss_core.sr.catalog import Grid
 from irss_core.sr.device import DTYPE_NAMES, choose_device, choose_dtype
 from irss_core.sr.loader import LoadedModel
 from irss_core.sr.memory import PeakMemory, reusing_memory
 from irss_core.sr.networks import StillNetwork
-from irss_core.sr.recurrent import RecurrentRunner
-from irss_core.sr.resample import resize
+from irss_core.sr.recurrent import RecurrentRunner, to_grid
+from irss_core.sr.resample import ResampleMethod, enlarge, resize
 from irss_core.sr.tiled import TiledOutput, TiledRunner, TileSize
 
 MAX_OUTSCALE = 16.0
@@ -51,6 +53,8 @@ class ImageUpscaler:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         dtype: "auto", "fp32", "bf16" or "fp16".
         memory_limit_bytes: working memory of a run; by default at most 4 GiB and 60 % of what is free.
+        output_grid: where output pixels lie; "corner" (see the catalog) is for measuring on data that was made so, and
+            goes with the model's own scale only.
     """
 
     def __init__(
@@ -60,15 +64,21 @@ class ImageUpscaler:
         device: str = "auto",
         dtype: str = "auto",
         memory_limit_bytes: int | None = None,
+        output_grid: Grid = "half-pixel",
     ) -> None:
         self.model = model
+        self.output_grid = output_grid
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device, dtype)
         self._tiled: TiledRunner | None = None
         self.recurrent: RecurrentRunner | None = None
         if model.architecture == "frnet":
             self.recurrent = RecurrentRunner(
-                model, device=self.device, dtype=self.dtype, memory_limit_bytes=memory_limit_bytes
+                model,
+                device=self.device,
+                dtype=self.dtype,
+                memory_limit_bytes=memory_limit_bytes,
+                output_grid=output_grid,
             )
         elif model.network is not None:
             self._tiled = TiledRunner(
@@ -102,7 +112,7 @@ class ImageUpscaler:
             ResourceError: out of memory with the smallest tiles. CancelledError: asked to stop.
         """
         _check_image(image)
-        factor = check_outscale(self.model.default_outscale if outscale is None else outscale)
+        factor = self.check_outscale(outscale)
         height, width = image.shape[:2]
         target = output_size(height, width, factor)
         started = time.perf_counter()
@@ -114,12 +124,13 @@ class ImageUpscaler:
             if self._tiled is None and self.recurrent is None:
                 once = meter(1)
                 once.check()
-                method = "bicubic" if self.model.name == "bicubic" else "lanczos"
-                enlarged = resize(image, height=target[0], width=target[1], method=method)  # type: ignore[arg-type]
+                enlarged = self._resample(image, factor, target)
                 once.advance()
                 output = TiledOutput(enlarged, 1, (), torch.uint8)
             else:
                 output = self._run(_three_channels(image), tile, meter)
+                if self._tiled is not None and self.output_grid == "corner":
+                    output = replace(output, pixels=self._on_corner_grid(output.pixels))
                 enlarged = resize(output.pixels, height=target[0], width=target[1])
                 enlarged = _channels_as(image, enlarged)
         return UpscaleResult(
@@ -134,6 +145,20 @@ class ImageUpscaler:
             outscale=factor,
         )
 
+    def check_outscale(self, outscale: float | None) -> float:
+        """Return the factor of a run: the one asked for, or the model's own.
+
+        Raises:
+            InvalidOptionError: a factor we do not produce, or that does not go with the output grid.
+        """
+        factor = check_outscale(self.model.default_outscale if outscale is None else outscale)
+        if self.output_grid == "corner" and factor != self.model.scale:
+            raise InvalidOptionError(
+                f"On the corner grid {self.model.name} gives x{self.model.scale} only, not x{factor:g}: "
+                "resampling would move the pixels off it. Choose a model of that scale."
+            )
+        return factor
+
     def estimate_memory_bytes(self, height: int, width: int) -> int:
         """Return the memory a run on a picture of that size takes beside what the process holds already, estimated."""
         pictures = 3 * height * width * (1 + self.model.scale**2)
@@ -145,6 +170,17 @@ class ImageUpscaler:
             return self._tiled.run(image, tile=tile, meter=meter)
         assert self.recurrent is not None  # noqa: S101  one of the two runners is there whenever a network is
         return self.recurrent.run_still(image, tile=tile, meter=meter)
+
+
+    def _resample(self, image: np.ndarray, factor: float, target: tuple[int, int]) -> np.ndarray:
+        method: ResampleMethod = "bicubic" if self.model.name == "bicubic" else "lanczos"
+        if self.output_grid == "corner":
+            return enlarge(image, int(factor), method=method, grid="corner")
+        return resize(image, height=target[0], width=target[1], method=method)
+
+    def _on_corner_grid(self, pixels: np.ndarray) -> np.ndarray:
+        hr = to_tensor(pixels, device=self.device, dtype=torch.float32)
+        return to_pixels(to_grid(hr, self.model.scale, "half-pixel", "corner"), dtype=pixels.dtype)
 
 
 def check_outscale(outscale: float) -> float:

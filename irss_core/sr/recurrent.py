@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from irss_core.errors import InvalidOptionError, ModelError, ResourceError
 from irss_core.progress import ProgressMeter
 from irss_core.sr.arrays import is_finite, to_pixels, to_tensor
+from irss_core.sr.catalog import Grid
 from irss_core.sr.device import DTYPE_NAMES, prepare_network
 from irss_core.sr.loader import LoadedModel
 from irss_core.sr.memory import is_out_of_memory, working_budget_bytes
@@ -33,7 +34,7 @@ _HALF_PIXEL_TAPS = 8
 
 @dataclass(frozen=True)
 class FrameOutput:
-    """One finished frame: HxWx3 pixels on the half-pixel grid, and the state the next frame goes on from."""
+    """One finished frame: HxWx3 pixels on the runner's output grid, and the state the next frame goes on from."""
 
     pixels: np.ndarray
     state: SequenceState
@@ -51,11 +52,12 @@ class RecurrentRunner:
         device: torch.device,
         dtype: torch.dtype,
         memory_limit_bytes: int | None = None,
+        output_grid: Grid = "half-pixel",
     ) -> None:
         if not isinstance(model.network, FRNet):
             raise ModelError(f"Model {model.name!r} is not a sequence network. Use a TecoGAN or FRVSR checkpoint.")
         self._original = model.network
-        self._corner_grid = model.grid == "corner"
+        self._grids = (model.grid, output_grid)
         self._device, self._dtype = device, dtype
         self._memory_limit_bytes = memory_limit_bytes
         self._prepared: dict[torch.dtype, FRNet] = {}
@@ -198,9 +200,16 @@ class RecurrentRunner:
         return hr, lr, len(parts)
 
     def _pixels(self, hr: Tensor, dtype: np.dtype[Any]) -> np.ndarray:
-        if self._corner_grid:
-            hr = to_half_pixel_grid(hr, self.scale)
-        return to_pixels(hr, dtype=dtype)
+        return to_pixels(to_grid(hr, self.scale, *self._grids), dtype=dtype)
+
+
+def to_grid(hr: Tensor, scale: int, here: Grid, wanted: Grid) -> Tensor:
+    """Return a 1 x 3 x H x W picture that lies on one grid moved to the other; see ``to_half_pixel_grid``."""
+    if here == wanted:
+        return hr
+    if wanted == "half-pixel":
+        return to_half_pixel_grid(hr, scale)
+    return to_half_pixel_grid(hr.flip(2, 3), scale).flip(2, 3)
 
 
 def to_half_pixel_grid(hr: Tensor, scale: int) -> Tensor:

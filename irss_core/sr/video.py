@@ -13,7 +13,7 @@ import numpy as np
 from irss_core.errors import InputError
 from irss_core.progress import CancelToken, ProgressCallback, ProgressMeter
 from irss_core.sr.device import DTYPE_NAMES
-from irss_core.sr.image import ImageUpscaler, check_outscale, output_size
+from irss_core.sr.image import ImageUpscaler, output_size
 from irss_core.sr.loader import LoadedModel
 from irss_core.sr.memory import PeakMemory, reusing_memory
 from irss_core.sr.recurrent import WARM_UP_FRAMES, FrameOutput, RecurrentRunner
@@ -73,8 +73,7 @@ class VideoUpscaler:
 
     def start(self, *, outscale: float | None = None) -> ClipRun:
         """Return a new run of one clip; the model stays loaded, the run keeps the clip's state and facts."""
-        factor = check_outscale(self.model.default_outscale if outscale is None else outscale)
-        return ClipRun(self.image_upscaler, factor)
+        return ClipRun(self.image_upscaler, self.image_upscaler.check_outscale(outscale))
 
 
 class ClipRun:

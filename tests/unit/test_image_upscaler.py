@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from irss_core.errors import CancelledError, InputError, InvalidOptionError
 from irss_core.progress import CancelToken, ProgressUpdate
 from irss_core.sr.image import ImageUpscaler, output_size
 from irss_core.sr.loader import LoadedModel
+from irss_core.sr.recurrent import to_half_pixel_grid
 from tests.tiny_models import baseline, noise_picture, tiny_frnet, tiny_rrdbnet, tiny_srvgg
 
 EVERY_KIND = [tiny_rrdbnet, tiny_srvgg, tiny_frnet, baseline]
@@ -114,3 +116,48 @@ def test_a_cancelled_upscaler_works_again() -> None:
     with pytest.raises(CancelledError):
         upscaler(noise_picture(16, 16), cancel=token)
     assert upscaler(noise_picture(16, 16)).image.shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize("name", ["bicubic", "lanczos"])
+def test_a_baseline_on_the_corner_grid_passes_through_its_input(name: str) -> None:
+    picture = noise_picture(9, 14)
+    result = ImageUpscaler(baseline(name), output_grid="corner")(picture)
+    assert np.array_equal(result.image[::4, ::4], picture)
+    assert result.image.shape == (36, 56, 3)
+
+
+def plain_srvgg() -> LoadedModel:
+    """A network that repeats pixels: its weights are zero, which leaves what it adds to."""
+    model = tiny_srvgg()
+    assert model.network is not None
+    for parameter in model.network.parameters():
+        parameter.zero_()
+    return model
+
+
+@pytest.mark.parametrize("make", [plain_srvgg, baseline])
+def test_the_corner_grid_lies_one_and_a_half_pixels_before_the_other(make: Callable[[], LoadedModel]) -> None:
+    profile = 20 + 200 / (1 + np.exp(-(np.arange(40) - 20) / 1.5))
+    edge = np.broadcast_to(np.rint(profile).astype(np.uint8)[None, :, None], (16, 40, 3))
+
+    def place(pixels: np.ndarray) -> float:
+        row = pixels[30, :, 0].astype(float)
+        return float(((row[-1] - row) / (row[-1] - row[0])).sum())
+
+    half = place(ImageUpscaler(make(), dtype="fp32")(edge).image)
+    corner = place(ImageUpscaler(make(), dtype="fp32", output_grid="corner")(edge).image)
+    assert half - corner == pytest.approx(1.5, abs=0.1)
+
+
+def test_a_corner_model_is_not_moved_when_its_own_grid_is_wanted() -> None:
+    picture = noise_picture(24, 24)
+    corner = ImageUpscaler(tiny_frnet(), dtype="fp32", output_grid="corner")(picture).image
+    half = ImageUpscaler(tiny_frnet(), dtype="fp32")(picture).image
+    moved = to_half_pixel_grid(torch.from_numpy(corner).permute(2, 0, 1)[None] / 255, 4)
+    difference = np.abs(moved[0].permute(1, 2, 0).numpy() * 255 - half)
+    assert np.percentile(difference, 90) <= 2.5, difference.mean()  # both are rounded, and clipped where they overshoot
+
+
+def test_the_corner_grid_goes_with_the_models_own_scale_only() -> None:
+    with pytest.raises(InvalidOptionError, match=r"x4 only, not x2"):
+        ImageUpscaler(tiny_srvgg(), output_grid="corner")(noise_picture(9, 9), outscale=2)
