@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from skimage import data
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from irss_core.bench.cost import multiply_adds_per_pixel
 from irss_core.errors import InvalidOptionError
 from irss_core.metrics.image import psnr
 from irss_core.progress import ProgressCallback, ProgressMeter
@@ -177,7 +177,7 @@ def _measure(case: SpeedCase, model: LoadedModel, *, device: str, dtype: str, ro
         engine_s.append(seconds)
         engine_peak = max(engine_peak, engine_round_peak)
     steps = case.frames + (WARM_UP_FRAMES if model.kind == "sequence" else 0)
-    multiply_adds = _multiply_adds_per_pixel(model) * case.width * case.height * steps
+    multiply_adds = multiply_adds_per_pixel(model) * case.width * case.height * steps
     rate = max(rate, gemm_rate(upscaler.device, upscaler.dtype))  # before and after: the machine may not be ours alone
     engine_median = statistics.median(engine_s)
     reference_median = statistics.median(reference_s) if reference_s else None
@@ -257,23 +257,6 @@ def _timed(
         synchronize(device)
         seconds = time.perf_counter() - started
     return made, seconds, peak.peak_bytes
-
-
-def _multiply_adds_per_pixel(model: LoadedModel) -> float:
-    """Return the multiply-adds of one frame an input pixel, counted by torch on a small picture."""
-    side = 32
-    x = torch.zeros(1, 3, side, side)
-    network = cast(nn.Module, model.network)
-    counter = FlopCounterMode(display=False)
-    with torch.inference_mode():
-        if isinstance(network, FRNet):
-            _, state = network.step(x, None)
-            with counter:
-                network.step(x, state)
-        else:
-            with counter:
-                network(x)
-    return counter.get_total_flops() / 2 / side**2
 
 
 def _photo(width: int, height: int, *, shift: int) -> np.ndarray:

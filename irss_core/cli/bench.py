@@ -1,4 +1,4 @@
-"""``irss bench``: measurements of this machine."""
+"""``irss bench``: measurements of this machine, of models, of opinions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import typer
 
 from irss_core.cli.invocation import help_instead, invocation_of, load_settings
 from irss_core.cli.options import Device, Precision, complete_model
+from irss_core.cli.quality import QUALITY_EXAMPLES, REPRODUCE_EXAMPLES, protocols, quality, reproduce
+from irss_core.cli.votes import EXAMPLES as VOTES_EXAMPLES
+from irss_core.cli.votes import votes
 from irss_core.errors import InvalidOptionError
 from irss_core.sr.catalog import find_model
 
@@ -20,11 +23,15 @@ Examples:
 """
 
 app = typer.Typer(invoke_without_command=True)
+app.command(epilog=QUALITY_EXAMPLES)(quality)
+app.command(epilog=REPRODUCE_EXAMPLES)(reproduce)
+app.command()(protocols)
+app.command(epilog=VOTES_EXAMPLES)(votes)
 
 
 @app.callback()
 def bench(context: typer.Context) -> None:
-    """Measure how fast the models run on this machine."""
+    """Measure how fast the models run here, and how good they are."""
     help_instead(context)
 
 

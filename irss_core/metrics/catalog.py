@@ -33,7 +33,10 @@ _ALL = (
     Metric(
         "ssim_y", "SSIM-Y", "", "higher", 4, "Wang 2004 on limited-range Y: Gaussian 11x11, sigma 1.5, valid area only."
     ),
-    Metric("ssim_rgb", "SSIM-RGB", "", "higher", 4, "The same window on each of R, G, B; their mean."),
+    Metric(
+        "ssim_rgb", "SSIM-RGB", "", "higher", 4,
+        "Wang 2004 on each of R, G, B: Gaussian 11x11, sigma 1.5, valid area only; their mean.",
+    ),
     Metric(
         "ssim_y_uniform", "SSIM-Y 7x7", "", "higher", 4,
         "Limited-range Y, uniform 7x7 window with sample covariance: scikit-image's default.",
