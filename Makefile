@@ -49,6 +49,10 @@ install: ## only install; the command is then .venv/bin/irss
 	torch=$$(sed -n 's/^\(torch==[^ ;]*\).*/\1/p' requirements.txt); \
 	$(PIP_INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$torch"; \
 	$(PIP_INSTALL) -c constraints.txt -r requirements.txt; \
+	if ! $(PY) -c 'import cv2' 2>/dev/null; then \
+		opencv=$$(sed -n 's/^opencv-python==/opencv-python-headless==/p' requirements.txt); \
+		$(PIP_INSTALL) --force-reinstall --no-deps "$$opencv"; \
+	fi; \
 	$(PIP_INSTALL) --no-deps --editable .; \
 	cat $(APP_INPUTS) > $(VENV)/.installed-app; \
 	rm -f $(UNFINISHED)

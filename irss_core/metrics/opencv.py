@@ -17,7 +17,7 @@ def opencv() -> ModuleType:
         import cv2
     except ImportError as error:
         raise ResourceError(
-            f"OpenCV cannot be loaded ({error}). On Debian and Ubuntu run `apt-get install libgl1 libglib2.0-0`; "
-            "elsewhere install the package opencv-python again."
+            f"OpenCV cannot be loaded ({error}). Run `python -m pip install --force-reinstall --no-deps "
+            "opencv-python-headless`, which needs no system library; or, on Debian, `apt-get install libgl1`."
         ) from error
     return cv2

