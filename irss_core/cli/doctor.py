@@ -68,6 +68,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield from check_cache(settings.cache_dir)
     yield from _check_weights(settings)
     yield from _check_media()
+    yield from _check_metrics(settings)
     yield check_browser([name for name in _BROWSERS if shutil.which(name)])
     yield check_port(settings.listen_host, settings.port)
 
@@ -200,6 +201,21 @@ def _check_media() -> Iterator[Check]:
             yield Check(label, "ok", f"in {pillow}")
         else:
             yield Check(label, "warn", f"not in this build of {pillow}", f"{reinstall} Pillow")
+
+
+def _check_metrics(settings: Settings) -> Iterator[Check]:
+    from irss_core.metrics.opencv import opencv
+
+    try:
+        yield Check("metrics", "ok", f"OpenCV {opencv().__version__}")
+    except IrssError as error:
+        yield Check("metrics", "warn", str(error), "Only SSIM and what is measured over time need it.")
+    from irss_core.metrics.perceptual_weights import missing_words
+
+    for net in ("alex", "squeeze", "vgg", "stlpips"):
+        missing = missing_words(net, cache_dir=settings.cache_dir)
+        label = "ST-LPIPS" if net == "stlpips" else f"LPIPS {net}"
+        yield Check(label, "warn", "weights not here", missing) if missing else Check(label, "ok", "weights are here")
 
 
 def _tell(checks: list[Check], console: Console) -> None:
