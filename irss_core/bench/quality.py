@@ -124,11 +124,19 @@ def run_quality(
         )
     else:
         scores = (bench.measure(task, advance=meter.advance) for task in tasks)
-    for score in scores:
-        results = bench.keep(score)
-        if on_score is not None:
-            on_score(score, results)
-    return bench.finish()
+    measured = 0
+    try:
+        for score in scores:
+            measured += 1
+            results = bench.keep(score)
+            if on_score is not None:
+                on_score(score, results)
+    except CancelledError:
+        raise CancelledError(
+            f"Stopped with {measured} of {len(tasks)} measured, which are kept in {request.out}. "
+            "The same command goes on from there."
+        ) from None
+    return bench.keep()
 
 
 @dataclass(frozen=True)
@@ -203,16 +211,10 @@ class QualityBench:
             if (entry.name, each.name) not in self._scores
         ]
 
-    def keep(self, score: Score) -> QualityResults:
-        """Add a score, write results.json, and return everything so far."""
-        self._scores[score.entry, score.sample] = score
-        results = self.results()
-        self._request.out.mkdir(parents=True, exist_ok=True)
-        results.write(self._request.out / RESULTS_FILE)
-        return results
-
-    def finish(self) -> QualityResults:
-        """Write results.json with everything measured and return it."""
+    def keep(self, score: Score | None = None) -> QualityResults:
+        """Add a score if there is a new one, write results.json, and return everything so far."""
+        if score is not None:
+            self._scores[score.entry, score.sample] = score
         results = self.results()
         self._request.out.mkdir(parents=True, exist_ok=True)
         results.write(self._request.out / RESULTS_FILE)

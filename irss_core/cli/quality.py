@@ -285,7 +285,8 @@ def _score_line(score: Score, results: QualityResults) -> str:
 
 def _conclude(results: QualityResults, request: QualityRequest, invocation: Invocation) -> None:
     """Write the CSV and the report beside results.json, and print the table."""
-    from irss_core.bench.report import to_csv, to_markdown, write_report
+    from irss_core.bench.report.page import write_report
+    from irss_core.bench.report.text import to_csv, to_markdown
 
     (request.out / "results.csv").write_text(to_csv(results), encoding="utf-8")
     write_report(results, request.out, request.out / "report.html")
