@@ -164,7 +164,12 @@ def _add_results(app: FastAPI, sessions: SessionStore) -> None:
     """Serve the visitors' files under their unguessable addresses, for their eyes only."""
     from fastapi.responses import FileResponse, PlainTextResponse, Response
 
-    headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+    headers = {
+        "Cache-Control": "private, max-age=3600",
+        "X-Content-Type-Options": "nosniff",
+        # Whatever a visitor's file turns out to be, as a page it has nothing to do with ours. The report's script runs.
+        "Content-Security-Policy": "sandbox allow-scripts",
+    }
 
     @app.get("/results/{visitor}/{folder}/{name}")
     async def result(visitor: str, folder: str, name: str) -> Response:

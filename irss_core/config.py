@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("irss"), description="Where weights are kept."
     )
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("irss"), description="Where the blind votes are kept."
+    )
     offline: bool = Field(default=False, description="Never download weights.")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps.")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field(default="auto", description="Precision to run in.")

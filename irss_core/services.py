@@ -19,6 +19,7 @@ from irss_core.sr.catalog import MODELS, Kind, find_model
 from irss_core.sr.image import ImageUpscaler
 from irss_core.sr.loader import LoadedModel, load_checkpoint, load_model
 from irss_core.sr.video import VideoUpscaler
+from irss_core.votes import FILENAME, VoteStore
 
 OWN_PREFIX = "own:"
 _MODELS_IN_MEMORY = 6
@@ -41,6 +42,7 @@ class Services:
             max_bytes=settings.max_clip_bytes,
             max_frame_pixels=settings.max_clip_frame_pixels,
         )
+        self.votes = VoteStore(settings.data_dir / FILENAME)
         self._ready: OrderedDict[tuple[str, float | None], ImageUpscaler] = OrderedDict()
         self._own: OrderedDict[str, LoadedModel] = OrderedDict()
         self._loading = threading.Lock()
@@ -76,6 +78,12 @@ class Services:
                 self._ready.popitem(last=False)
             return self._ready[key]
 
+    def loaded_model(
+        self, name: str, *, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
+    ) -> LoadedModel:
+        """Return the network of that name as it was loaded, for who prepares it otherwise; raises as above."""
+        return self.image_upscaler(name, progress=progress, cancel=cancel).model
+
     def video_upscaler(self, name: str, *, denoise: float | None = None) -> VideoUpscaler:
         """Return the model of that name for clips, on the same loaded network; raises as ``image_upscaler``."""
         return VideoUpscaler.sharing(self.image_upscaler(name, denoise=denoise))
@@ -94,6 +102,14 @@ class Services:
                 self._own.popitem(last=False)
         return model
 
+    def name_in_votes(self, name: str) -> str:
+        """Return what a model is called in votes: a user's own checkpoint by its bytes, which stay the same.
+
+        Raises:
+            UnknownModelError: a visitor's own that is no longer kept.
+        """
+        return f"own checkpoint {self._own_model(name).sha256[:8]}" if name.startswith(OWN_PREFIX) else name
+
     def model_choices(self, kind: Kind | None = None) -> list[str]:
         """Return the names of the models there are, of one kind if asked for."""
         return [name for name, spec in MODELS.items() if kind in (None, spec.kind)]
@@ -108,12 +124,7 @@ class Services:
         self, name: str, denoise: float | None, progress: ProgressCallback | None, cancel: CancelToken | None
     ) -> LoadedModel:
         if name.startswith(OWN_PREFIX):
-            try:
-                return self._own[name]
-            except KeyError:
-                raise UnknownModelError(
-                    "That checkpoint is no longer kept here. Load its file again in the Models tab."
-                ) from None
+            return self._own_model(name)
         return load_model(
             find_model(name),
             cache_dir=self.settings.cache_dir,
@@ -122,6 +133,14 @@ class Services:
             progress=progress,
             cancel=cancel,
         )
+
+    def _own_model(self, name: str) -> LoadedModel:
+        try:
+            return self._own[name]
+        except KeyError:
+            raise UnknownModelError(
+                "That checkpoint is no longer kept here. Load its file again in the Models tab."
+            ) from None
 
 
 def build_services(settings: Settings) -> Services:

@@ -123,7 +123,7 @@ def run_quality(
             tasks, request, workers=workers, load=load, load_network=load_network, advance=meter.advance
         )
     else:
-        scores = (bench.measure(task, advance=meter.advance) for task in tasks)
+        scores = (bench.measure(task, advance=meter.advance, cancel=cancel) for task in tasks)
     measured = 0
     try:
         for score in scores:
@@ -166,6 +166,7 @@ class QualityBench:
         self._upscalers: dict[int, ImageUpscaler] = {}
         self._entries = tuple(self._entry(index) for index in range(len(request.contestants)))
         self._scores: dict[tuple[str, str], Score] = {}
+        self._environment = environment(request.device, request.dtype)
         self._started = time.time()
         folders = {each.name: Path(each.source) for each in request.contestants if each.kind == "results"}
         self._sources = digests(self.dataset, folders)
@@ -245,11 +246,11 @@ class QualityBench:
 
     # -- one task
 
-    def measure(self, task: Task, *, advance: Callable[[float], None]) -> Score:
+    def measure(self, task: Task, *, advance: Callable[[float], None], cancel: CancelToken | None = None) -> Score:
         """Return the score of one contestant on one sample; whatever is wrong with them stands in the score.
 
         Raises:
-            CancelledError: ``advance`` was told to stop.
+            CancelledError: ``cancel`` was thrown, or ``advance`` was told to stop.
         """
         entry, sample = self._entries[task.contestant], self.dataset.samples[task.sample]
         done = 0.0
@@ -262,7 +263,7 @@ class QualityBench:
             advance(share)
 
         try:
-            score = self._measured(task, frame_done)
+            score = self._measured(task, frame_done, cancel)
         except CancelledError:
             raise
         except (IrssError, OSError) as error:
@@ -270,7 +271,7 @@ class QualityBench:
         advance(task.work - done)
         return score
 
-    def _measured(self, task: Task, frame_done: Callable[[], None]) -> Score:
+    def _measured(self, task: Task, frame_done: Callable[[], None], cancel: CancelToken | None) -> Score:
         request, protocol = self._request, self._request.protocol
         entry, sample = self._entries[task.contestant], self.dataset.samples[task.sample]
         higher = METRICS[protocol.metrics[0]].better == "higher"
@@ -290,7 +291,7 @@ class QualityBench:
         truths, inputs = self._streams(sample)
         fed, measured_against = fork(inputs)
         made = _Made(self._upscalers.get(task.contestant), self._scale)
-        outputs = made.run(fed) if made.upscaler else self._made_elsewhere(task)
+        outputs = made.run(fed, cancel) if made.upscaler else self._made_elsewhere(task)
         values: list[Mapping[str, float]] = []
         with closing(meter), reusing_memory():
             for index, (truth, lr, result) in enumerate(in_step(truths, measured_against, outputs, entry.name)):
@@ -410,7 +411,7 @@ class QualityBench:
             "conditions": self._conditions(),
             "sources": self._sources,
             "command": request.command,
-            **environment(request.device, request.dtype),
+            **self._environment,
             "started": datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -424,9 +425,9 @@ class _Made:
         self._run = VideoUpscaler.sharing(upscaler).start(outscale=scale) if upscaler else None
         self._reading_s = 0.0
 
-    def run(self, inputs: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    def run(self, inputs: Iterator[np.ndarray], cancel: CancelToken | None) -> Iterator[np.ndarray]:
         assert self._run is not None  # noqa: S101  asked only of those who have one
-        return self._run.frames(self._timed(inputs))
+        return self._run.frames(self._timed(inputs), cancel=cancel)
 
     def facts(self) -> Score:
         if self._run is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,23 +21,21 @@ from irss_core.ui.events import (
     RunControls,
     Updates,
     html_part,
-    model_choices,
-    model_hint,
-    model_title,
     required,
     telling,
 )
+from irss_core.ui.model_pair import ModelPair
 from irss_core.ui.previews import write_poster
 from irss_core.ui.rendering import Source
-from irss_core.ui.requests import OWN_SCALE, SCALES, ClipRequest, LargeClip, parse_outscale, parse_part
+from irss_core.ui.requests import ClipRequest, LargeClip, parse_part
 from irss_core.ui.running import Board
 from irss_core.ui.sessions import Session
+from irss_core.ui.vote_panel import Contest, Views, VotePanel
 
 if TYPE_CHECKING:
     from irss_core.ui.clips import ClipComparison
 
 PLACE = "clip"
-FIRST, SECOND = "realesrgan-x4plus", "tecogan-x4"
 ROW_FIELD = "irss-row-field"
 _PART_S = 1.0
 _LONGEST_PART_S = 10.0
@@ -58,7 +57,7 @@ class ClipTab:
         with gr.Row(elem_classes="irss-columns"):
             with gr.Column(scale=4, min_width=300, elem_classes="irss-side"):
                 self._build_clip()
-                self._build_models()
+                self.pair = ModelPair(with_denoise=False)
                 self._build_buttons()
             with gr.Column(scale=8, min_width=300, elem_classes="irss-main"):
                 self._build_results()
@@ -86,21 +85,8 @@ class ClipTab:
             self.start = gr.Slider(0, 1, value=0, step=0.05, label="Start (s)", min_width=130)
             self.length = gr.Slider(0.1, 1, value=_PART_S, step=0.05, label="Length (s)", min_width=130)
 
-    def _build_models(self) -> None:
-        html_part(rendering.step_heading(2, "Two models"))
-        self.model_a = gr.Dropdown(model_choices(), value=FIRST, label="A, on the left", filterable=False)
-        self.hint_a = html_part(rendering.hint(model_hint(FIRST)))
-        self.model_b = gr.Dropdown(model_choices(), value=SECOND, label="B, on the right", filterable=False)
-        self.hint_b = html_part(rendering.hint(model_hint(SECOND)))
-        self.scale = gr.Dropdown(
-            list(SCALES),
-            value=OWN_SCALE,
-            label="How many times larger (any number up to 16)",
-            allow_custom_value=True,
-        )
-
     def _build_buttons(self) -> None:
-        with gr.Column(elem_classes="irss-actions"):
+        with gr.Column(elem_classes="irss-actions") as self.actions:
             self.status = html_part(elem_id="irss-clip-status")
             with gr.Row(elem_classes="irss-buttons"):
                 self.try_part = gr.Button("Try a part first", variant="primary", elem_id="irss-clip-try")
@@ -113,10 +99,12 @@ class ClipTab:
         with gr.Column(visible=False, elem_id="irss-clip-results") as self.results:
             self.player = html_part(elem_id="irss-clip-player")
             self.row = gr.Textbox(visible="hidden", elem_id=ROW_FIELD, label="Row", container=False)
-            self.forecast = html_part(elem_id="irss-clip-forecast")
-            self.profiles = html_part(elem_id="irss-clip-profiles")
-            self.facts = html_part(elem_id="irss-clip-facts")
-            self.downloads = html_part(elem_id="irss-clip-downloads")
+            self.vote = VotePanel(self._page, PLACE, noun="clip")
+            with gr.Column() as self.details:
+                self.forecast = html_part(elem_id="irss-clip-forecast")
+                self.profiles = html_part(elem_id="irss-clip-profiles")
+                self.facts = html_part(elem_id="irss-clip-facts")
+                self.downloads = html_part(elem_id="irss-clip-downloads")
 
     # -- what it does
 
@@ -126,11 +114,7 @@ class ClipTab:
         self.file.upload(self.open_upload, self.file, shown, **private)
         self.file.clear(self.close_clip, None, shown, **private)
         self.examples.pick(self.open_example, None, [*shown, self.file], **private)
-        hints = [self.hint_a, self.hint_b]
-        for model in (self.model_a, self.model_b):
-            model.change(self.describe_models, [self.model_a, self.model_b], hints, **private)
-
-        choices: set[Block] = {self.model_a, self.model_b, self.scale, self.start, self.length}
+        choices: set[Block] = {*self.pair.fields, self.start, self.length}
         run: dict[str, Any] = {**private, "concurrency_id": "inference", "concurrency_limit": None}
         outputs = [*self.controls.components, *self._outputs]
         self.try_part.click(self.run_part, choices, outputs, **run)
@@ -138,6 +122,7 @@ class ClipTab:
         self.run_anyway.click(self.run_large, None, outputs, **run)
         self.cancel.click(self.stop, None, self.cancel, queue=False, **private)
         self.row.change(self.show_row, self.row, self.profiles, trigger_mode="always_last", **private)
+        self.vote.connect([self.player, *self._naming])
 
     @property
     def _outputs(self) -> list[Any]:
@@ -146,11 +131,18 @@ class ClipTab:
             self.intro,
             self.results,
             self.player,
+            self.vote.part,
+            *self._naming,
             self.forecast,
             self.profiles,
             self.facts,
             self.downloads,
         ]
+
+    @property
+    def _naming(self) -> list[Any]:
+        """What tells the models' names: out of sight while a visitor votes."""
+        return [self.pair.group, self.actions, self.details]
 
     @telling(lambda tab: tab.opened)
     def open_upload(self, upload: str, request: gr.Request) -> Updates:
@@ -173,13 +165,6 @@ class ClipTab:
         """Forget the clip."""
         self._page.session(request).forget(OpenClip)
         return self._closed()
-
-    def describe_models(self, model_a: str, model_b: str) -> Updates:
-        """Say what the chosen models are for."""
-        return {
-            self.hint_a: rendering.hint(model_hint(model_a)),
-            self.hint_b: rendering.hint(model_hint(model_b)),
-        }
 
     async def run_part(self, fields: Fields, request: gr.Request) -> AsyncIterator[Updates]:
         """Run both models on the part, and say what the whole clip would take."""
@@ -258,15 +243,12 @@ class ClipTab:
 
     def _request(self, session: Session, fields: Fields, *, whole: bool) -> ClipRequest:
         clip = required(session.kept(OpenClip), "Choose a clip first: drop one above, or take the example.")
-        models = (fields[self.model_a], fields[self.model_b])
         part = None
         if not whole:
             part = parse_part(fields[self.start], fields[self.length], duration_s=clip.info.duration_s)
         return ClipRequest(
             source=clip.path,
-            models=models,
-            titles=(model_title(models[0], session), model_title(models[1], session)),
-            outscale=parse_outscale(fields[self.scale]),
+            **self.pair.chosen(fields, session),
             part=part,
         )
 
@@ -288,7 +270,9 @@ class ClipTab:
             made, profiles = done
             session.keep(made)
             session.keep_only(folder)
-            return {**self._results_of(made), self.profiles: profiles}
+            views = Views(functools.partial(self._blind_view, made), functools.partial(self._named_view, made))
+            vote = self.vote.offer(session, _contest(made), views)
+            return {**self._results_of(made), self.profiles: profiles, **vote}
 
         async for updates in self.controls.run(self._page, session, work, steps=asked.steps, present=present):
             yield {self.run_anyway: gr.update(visible=False), **updates}
@@ -304,23 +288,41 @@ class ClipTab:
         titled = [(label, self._page.address(pictures[panel])) for panel, label in _panel_labels(made).items()]
         return results.profiles(titled, row=row)
 
+    def _named_view(self, made: ClipComparison) -> Updates:
+        player = rendering.player(
+            self._page.address(made.preview),
+            [Source(panel, label) for panel, label in _panel_labels(made).items()],
+            left="a",
+            right="b",
+            width=made.panel_width,
+            height=made.panel_height,
+            fps=made.fps,
+            times_s=made.times_s,
+            row=made.middle_row,
+            row_target=f"#{ROW_FIELD}",
+        )
+        return {self.player: player, **dict.fromkeys(self._naming, gr.update(visible=True))}
+
+    def _blind_view(self, made: ClipComparison, swapped: bool) -> Updates:
+        player = rendering.player(
+            self._page.address(made.preview),
+            _blind_panels(made, swapped=swapped),
+            left="left",
+            right="right",
+            width=made.panel_width,
+            height=made.panel_height,
+            fps=made.fps,
+            times_s=made.times_s,
+            stacked=len(_panel_labels(made)),
+        )
+        return {self.player: player, **dict.fromkeys(self._naming, gr.update(visible=False))}
+
     def _results_of(self, made: ClipComparison) -> Updates:
         address = self._page.address
         return {
+            **self._named_view(made),
             self.intro: gr.update(visible=False),
             self.results: gr.update(visible=True),
-            self.player: rendering.player(
-                address(made.preview),
-                [Source(panel, label) for panel, label in _panel_labels(made).items()],
-                left="a",
-                right="b",
-                width=made.panel_width,
-                height=made.panel_height,
-                fps=made.fps,
-                times_s=made.times_s,
-                row=made.middle_row,
-                row_target=f"#{ROW_FIELD}",
-            ),
             self.forecast: results.clip_remarks(made),
             self.facts: results.clip_run_facts(made),
             self.downloads: results.downloads_of(
@@ -333,3 +335,29 @@ class ClipTab:
 def _panel_labels(made: ClipComparison) -> dict[str, str]:
     first, second = made.results
     return {"bicubic": "Bicubic", "a": f"A: {first.title}", "b": f"B: {second.title}"}
+
+
+def _blind_panels(made: ClipComparison, *, swapped: bool) -> list[Source]:
+    """Return the panels without names; the plainly enlarged input among them, unless that is one of the models."""
+    places = list(_panel_labels(made))
+    left, right = ("b", "a") if swapped else ("a", "b")
+    panels = [
+        Source("left", "Left", side="left", panel=places.index(left)),
+        Source("right", "Right", side="right", panel=places.index(right)),
+    ]
+    if "bicubic" not in made.request.models:
+        panels.append(Source("input", "Input, plainly enlarged", panel=places.index("bicubic")))
+    return panels
+
+
+def _contest(made: ClipComparison) -> Contest:
+    first, second = made.results
+    return Contest(
+        kind="clip",
+        models=(first.name, second.name),
+        titles=(first.title, second.title),
+        results=(first.files[0], second.files[0]),
+        source=made.source_digest,
+        outscale=made.outscale,
+        extent="part" if made.request.part else "whole",
+    )

@@ -34,6 +34,7 @@ from irss_core.ui.requests import ClipRequest, LargeClip
 from irss_core.ui.running import Board
 from irss_core.ui.stills import file_stem
 from irss_core.upscaling import ClipOptions, upscale_clip
+from irss_core.votes import fingerprint
 
 if TYPE_CHECKING:
     from irss_core.services import Services
@@ -71,6 +72,7 @@ class ClipComparison:
     info: ClipInfo
     width: int
     height: int
+    outscale: float
     results: tuple[ClipResult, ClipResult]
     preview: Path
     panel_width: int
@@ -78,6 +80,7 @@ class ClipComparison:
     times_s: tuple[float, ...]
     seconds_per_frame: float
     whole_seconds: float | None  # forecast, after a run on a part
+    source_digest: str  # of the whole input; see votes.fingerprint
     notes: tuple[str, ...]  # what had to be mended in the clip
 
     @property
@@ -137,6 +140,7 @@ def compare_clip(
         info=info,
         width=stack.width,
         height=stack.height,
+        outscale=outscale,
         results=(results[0], results[1]),
         preview=preview,
         panel_width=stack.panel_width,
@@ -144,6 +148,7 @@ def compare_clip(
         times_s=times,
         seconds_per_frame=per_frame,
         whole_seconds=_forecast(info, per_frame) if request.part else None,
+        source_digest=fingerprint(request.source),
         notes=run.notes,
     )
 

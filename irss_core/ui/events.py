@@ -97,9 +97,14 @@ class RunControls:
         *,
         steps: tuple[str, ...],
         present: Callable[[T], Updates],
+        present_partial: Callable[[Any], Updates] | None = None,
     ) -> AsyncIterator[Updates]:
-        """Yield updates while ``work`` waits and runs, then those of ``present``; an error becomes a message."""
+        """Yield updates while ``work`` waits and runs, then those of ``present``; an error becomes a message.
+
+        ``present_partial`` is given what the work notes of its result before its end (``Board.show``).
+        """
         token = session.begin(self.place)
+        shown: object | None = None
         yield {**self.busy(), self.status: rendering.waiting(Waiting(0))}
         try:
             async with contextlib.aclosing(page.line.run(work, steps=steps, cancel=token)) as states:
@@ -110,6 +115,9 @@ class RunControls:
                         yield {self.status: rendering.waiting(state)}
                     else:
                         yield {self.status: rendering.progress(state)}
+                        if present_partial is not None and state.partial is not shown:
+                            shown = state.partial
+                            yield present_partial(shown)
         except CancelledError:
             yield {**self.idle(), self.status: rendering.notice("Cancelled. Change what you like and run it again.")}
         except Exception as error:  # noqa: BLE001  whatever it was, the page must say so and go on; it is logged

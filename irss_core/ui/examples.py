@@ -26,14 +26,31 @@ CLIP_FRAMES = 24
 CLIP_FPS = Fraction(16)
 _CLIP_CRF = 10  # nearly transparent: what the models see should be the camera's softness, not the codec's blocks
 
-_CAMERA_SCALE = 4  # the scene is drawn in four times the clip's resolution, so that there is detail to win back
-_LENS_SIGMA = 1.5  # the camera's blur, in scene pixels: enough that sampling every fourth one does not alias
 _SCENE_SIZE = (960, 720)
 _PAN = (36.0, 24.0)  # scene pixels to each side
 _ROLL_DEGREES = 1.2
 _ZOOM = 0.03
 _PIN = (625.0, 232.0)  # where in the scene the swinging photograph hangs
 _SWING_DEGREES = 5.0
+
+
+@dataclass(frozen=True)
+class Shot:
+    """How the scene is filmed: the first ``frames`` frames of a round that takes ``round_frames``.
+
+    One pixel of the ``size`` (width, height) is ``camera_scale`` of the scene's; ``lens_sigma`` is the camera's blur in
+    the scene's pixels, enough that sampling every so many of them does not alias.
+    """
+
+    size: tuple[int, int]
+    frames: int
+    round_frames: int
+    camera_scale: float
+    lens_sigma: float
+
+
+# Drawn in four times the clip's resolution, so that there is detail to win back.
+CLIP_SHOT = Shot(CLIP_SIZE, CLIP_FRAMES, round_frames=CLIP_FRAMES, camera_scale=4, lens_sigma=1.5)
 
 
 @dataclass(frozen=True)
@@ -67,7 +84,7 @@ def example_images(folder: Path) -> list[Path]:
         path = folder / f"{picture.name}.png"
         if not path.exists():
             with atomic_file(path, overwrite=True) as stream:
-                _reduced(_packaged(picture.source), picture.long_side).save(stream, "PNG", optimize=True)
+                _reduced(packaged(picture.source), picture.long_side).save(stream, "PNG", optimize=True)
         paths.append(path)
     return paths
 
@@ -92,25 +109,25 @@ def example_clip(folder: Path) -> Path:
     return path
 
 
-def clip_frames() -> Iterator[np.ndarray]:
-    """Yield the frames of the example clip: 120x160x3, uint8, RGB."""
+def clip_frames(shot: Shot = CLIP_SHOT) -> Iterator[np.ndarray]:
+    """Yield the frames of a clip, by default the example: HxWx3, uint8, RGB."""
     # A lens blurs alike wherever it looks, so what it does to the scene is done once and not in every frame.
-    wall, swinging = (_through_lens(image) for image in (_wall(), _swinging_print()))
-    for index in range(CLIP_FRAMES):
-        angle = math.tau * index / CLIP_FRAMES
-        camera = _camera(angle)
-        frame = _sampled(wall, camera)
-        frame.alpha_composite(_sampled(swinging, _swing(angle, swinging.size) @ camera))
+    wall, swinging = (_through_lens(image, shot.lens_sigma) for image in (_wall(), _swinging_print()))
+    for index in range(shot.frames):
+        angle = math.tau * index / shot.round_frames
+        camera = _camera(angle, shot)
+        frame = _sampled(wall, camera, shot.size)
+        frame.alpha_composite(_sampled(swinging, _swing(angle, swinging.size) @ camera, shot.size))
         yield np.array(frame.convert("RGB"))
 
 
-def _camera(angle: float) -> np.ndarray:
+def _camera(angle: float, shot: Shot) -> np.ndarray:
     """Return the 3x3 map from clip pixels to scene pixels at that point of the camera's round."""
     place = (_SCENE_SIZE[0] / 2 + _PAN[0] * math.cos(angle), _SCENE_SIZE[1] / 2 + _PAN[1] * math.sin(angle))
     roll = math.radians(_ROLL_DEGREES) * math.sin(angle + 1.0)
     zoom = 1.0 + _ZOOM * math.cos(angle + 0.5)
-    middle = _shift(-CLIP_SIZE[0] / 2, -CLIP_SIZE[1] / 2)
-    matrix: np.ndarray = _shift(*place) @ _turn(roll, _CAMERA_SCALE / zoom) @ middle
+    middle = _shift(-shot.size[0] / 2, -shot.size[1] / 2)
+    matrix: np.ndarray = _shift(*place) @ _turn(roll, shot.camera_scale / zoom) @ middle
     return matrix
 
 
@@ -130,20 +147,20 @@ def _turn(radians: float, scale: float) -> np.ndarray:
     return np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
-def _through_lens(image: Image.Image) -> Image.Image:
+def _through_lens(image: Image.Image, sigma: float) -> Image.Image:
     """Return ``image`` as the lens draws it, in RGBA; blurred premultiplied, or the edges would fray to black."""
-    return image.convert("RGBA").convert("RGBa").filter(ImageFilter.GaussianBlur(_LENS_SIGMA)).convert("RGBA")
+    return image.convert("RGBA").convert("RGBa").filter(ImageFilter.GaussianBlur(sigma)).convert("RGBA")
 
 
-def _sampled(image: Image.Image, matrix: np.ndarray) -> Image.Image:
-    """Return the clip-sized view of ``image`` through a 3x3 map from clip pixels to its own."""
+def _sampled(image: Image.Image, matrix: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """Return the view of ``image`` in that size through a 3x3 map from the view's pixels to its own."""
     coefficients = tuple(float(value) for value in matrix[:2].ravel())
-    return image.transform(CLIP_SIZE, Image.Transform.AFFINE, coefficients, resample=Image.Resampling.BICUBIC)
+    return image.transform(size, Image.Transform.AFFINE, coefficients, resample=Image.Resampling.BICUBIC)
 
 
 def _wall() -> Image.Image:
     """Return the scene without the swinging photograph, in RGB."""
-    bricks = _packaged("brick.png").convert("L").transpose(Image.Transpose.ROTATE_90).resize(_SCENE_SIZE)
+    bricks = packaged("brick.png").convert("L").transpose(Image.Transpose.ROTATE_90).resize(_SCENE_SIZE)
     tint = np.array([1.15, 0.90, 0.78])
     warm = np.clip(np.asarray(bricks, np.float64)[..., None] * tint, 0, 255).astype(np.uint8)
     wall = Image.fromarray(warm)
@@ -164,7 +181,7 @@ def _swinging_print() -> Image.Image:
 
 def _print_of(source: str, width: int, caption: str) -> Image.Image:
     """Return a photograph as a paper print: white border, caption below."""
-    photo = _packaged(source).convert("RGB")
+    photo = packaged(source).convert("RGB")
     photo = photo.resize((width, round(photo.height * width / photo.width)), Image.Resampling.LANCZOS)
     paper = Image.new("RGB", (photo.width + 20, photo.height + 46), "#f6f2e9")
     paper.paste(photo, (10, 10))
@@ -198,7 +215,7 @@ def _reduced(image: Image.Image, long_side: int) -> Image.Image:
 
 
 @functools.cache
-def _packaged(filename: str) -> Image.Image:
+def packaged(filename: str) -> Image.Image:
     """Return a picture that scikit-image carries, in RGB. Its own loader is not asked: it may reach for the network."""
     with (importlib.resources.files("skimage") / "data" / filename).open("rb") as stream, Image.open(stream) as image:
         image.load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,6 @@ from irss_core.errors import InputError, IrssError
 from irss_core.media.images import ImageHeader, read_header, read_image
 from irss_core.media.video import is_clip
 from irss_core.progress import CancelToken
-from irss_core.sr.catalog import MODELS
 from irss_core.ui import rendering, results, wording
 from irss_core.ui.events import (
     Fields,
@@ -22,23 +22,21 @@ from irss_core.ui.events import (
     RunControls,
     Updates,
     html_part,
-    model_choices,
-    model_hint,
-    model_title,
     required,
     telling,
 )
+from irss_core.ui.model_pair import ModelPair
 from irss_core.ui.previews import write_preview
 from irss_core.ui.rendering import Source
-from irss_core.ui.requests import OWN_SCALE, SCALES, LargeStill, StillRequest, parse_outscale, parse_region
+from irss_core.ui.requests import LargeStill, StillRequest, parse_region
 from irss_core.ui.running import Board
 from irss_core.ui.sessions import Session
+from irss_core.ui.vote_panel import Contest, Views, VotePanel, under_neutral_name
 
 if TYPE_CHECKING:
     from irss_core.ui.stills import StillComparison
 
 PLACE = "image"
-FIRST, SECOND = "realesrgan-x4plus", "tecogan-x4"
 REGION_SIZES = (128, 192, 256)
 REGION_FIELD = "irss-region-field"
 
@@ -60,7 +58,7 @@ class ImageTab:
         with gr.Row(elem_classes="irss-columns"):
             with gr.Column(scale=4, min_width=300, elem_classes="irss-side"):
                 self._build_picture()
-                self._build_models()
+                self.pair = ModelPair(with_denoise=True)
                 self._build_buttons()
             with gr.Column(scale=8, min_width=320, elem_classes="irss-main"):
                 self._build_results()
@@ -95,24 +93,8 @@ class ImageTab:
             elem_classes="irss-compact",
         )
 
-    def _build_models(self) -> None:
-        html_part(rendering.step_heading(2, "Two models"))
-        self.model_a = gr.Dropdown(model_choices(), value=FIRST, label="A, on the left", filterable=False)
-        self.hint_a = html_part(rendering.hint(model_hint(FIRST)))
-        self.model_b = gr.Dropdown(model_choices(), value=SECOND, label="B, on the right", filterable=False)
-        self.hint_b = html_part(rendering.hint(model_hint(SECOND)))
-        self.scale = gr.Dropdown(
-            list(SCALES),
-            value=OWN_SCALE,
-            label="How many times larger (any number up to 16)",
-            allow_custom_value=True,
-        )
-        self.denoise = gr.Slider(
-            0, 1, value=0.5, step=0.05, visible=False, label="Denoise strength", info="0 keeps the grain, 1 smooths it."
-        )
-
     def _build_buttons(self) -> None:
-        with gr.Column(elem_classes="irss-actions"):
+        with gr.Column(elem_classes="irss-actions") as self.actions:
             self.status = html_part(elem_id="irss-image-status")
             with gr.Row(elem_classes="irss-buttons"):
                 self.try_region = gr.Button("Try a region first", variant="primary", elem_id="irss-image-try")
@@ -124,21 +106,25 @@ class ImageTab:
         self.intro = html_part(wording.IMAGE_INTRO)
         with gr.Column(visible=False, elem_id="irss-image-results") as self.results:
             self.viewer = html_part(elem_id="irss-image-viewer")
-            self.forecast = html_part(elem_id="irss-image-forecast")
-            self.facts = html_part(elem_id="irss-image-facts")
-            self.downloads = html_part(elem_id="irss-image-downloads")
-            with gr.Accordion("Where the two differ", open=False, elem_id="irss-image-difference-box"):
-                self.difference = html_part(elem_id="irss-image-difference")
-            with gr.Accordion("I have the original in high resolution", open=False, elem_id="irss-image-truth-box"):
-                html_part(wording.TRUTH_INTRO)
-                self.truth = gr.File(
-                    label="The original",
-                    elem_id="irss-truth-file",
-                    elem_classes="irss-upload",
-                    height=96,
-                    show_label=False,
-                )
-                self.scores = html_part(elem_id="irss-image-scores")
+            self.vote = VotePanel(self._page, PLACE, noun="picture")
+            with gr.Column() as self.details:
+                self.forecast = html_part(elem_id="irss-image-forecast")
+                self.facts = html_part(elem_id="irss-image-facts")
+                self.downloads = html_part(elem_id="irss-image-downloads")
+                with gr.Accordion(
+                    "Where the two differ, and what was invented", open=False, elem_id="irss-image-difference-box"
+                ):
+                    self.difference = html_part(elem_id="irss-image-difference")
+                with gr.Accordion("I have the original in high resolution", open=False, elem_id="irss-image-truth-box"):
+                    html_part(wording.TRUTH_INTRO)
+                    self.truth = gr.File(
+                        label="The original",
+                        elem_id="irss-truth-file",
+                        elem_classes="irss-upload",
+                        height=96,
+                        show_label=False,
+                    )
+                    self.scores = html_part(elem_id="irss-image-scores")
 
     # -- what it does
 
@@ -149,17 +135,8 @@ class ImageTab:
         self.file.clear(self.close_picture, None, shown, **private)
         self.examples.pick(self.open_example, None, [*shown, self.file], **private)
         self.region_size.change(self.resize_region, [self.region_size, self.region_field], self.region, **private)
-        self.model_a.change(self.describe_models, [self.model_a, self.model_b], self._hints, **private)
-        self.model_b.change(self.describe_models, [self.model_a, self.model_b], self._hints, **private)
 
-        choices: set[Block] = {
-            self.model_a,
-            self.model_b,
-            self.scale,
-            self.denoise,
-            self.region_size,
-            self.region_field,
-        }
+        choices: set[Block] = {*self.pair.fields, self.region_size, self.region_field}
         run: dict[str, Any] = {**private, "concurrency_id": "inference", "concurrency_limit": None}
         outputs = [*self.controls.components, *self._outputs]
         self.try_region.click(self.run_region, choices, outputs, **run)
@@ -168,6 +145,7 @@ class ImageTab:
         self.cancel.click(self.stop, None, self.cancel, queue=False, **private)
         self.truth.upload(self.compare_with_truth, self.truth, self.scores, **private)
         self.truth.clear(lambda: "", None, self.scores, **private)
+        self.vote.connect([self.viewer, *self._naming])
 
     def connect(self, blocks: gr.Blocks) -> None:
         """Open the first example whenever the page is loaded."""
@@ -178,22 +156,25 @@ class ImageTab:
         return [self.opened, self.region, self.region_field, self.region_size, self.status, self.run_anyway]
 
     @property
-    def _hints(self) -> list[Any]:
-        return [self.hint_a, self.hint_b, self.denoise]
-
-    @property
     def _outputs(self) -> list[Any]:
         return [
             self.run_anyway,
             self.intro,
             self.results,
             self.viewer,
+            self.vote.part,
+            *self._naming,
             self.forecast,
             self.facts,
             self.downloads,
             self.difference,
             self.scores,
         ]
+
+    @property
+    def _naming(self) -> list[Any]:
+        """What tells the models' names: out of sight while a visitor votes."""
+        return [self.pair.group, self.actions, self.details]
 
     @telling(lambda tab: tab.opened)
     def open_upload(self, upload: str, request: gr.Request) -> Updates:
@@ -224,15 +205,6 @@ class ImageTab:
         """Show the region in another size, around the same middle."""
         picture = self._page.session(request).kept(OpenPicture)
         return gr.skip() if picture is None else self._region(picture, size, region)
-
-    def describe_models(self, model_a: str, model_b: str) -> Updates:
-        """Say what the chosen models are for; show the denoise strength if one of them takes it."""
-        takes_denoise = any(name in MODELS and MODELS[name].has_denoise for name in (model_a, model_b))
-        return {
-            self.hint_a: rendering.hint(model_hint(model_a)),
-            self.hint_b: rendering.hint(model_hint(model_b)),
-            self.denoise: gr.update(visible=takes_denoise),
-        }
 
     async def run_region(self, fields: Fields, request: gr.Request) -> AsyncIterator[Updates]:
         """Run both models on the region, and say what the whole picture would take."""
@@ -329,14 +301,11 @@ class ImageTab:
 
     def _request(self, session: Session, fields: Fields, *, whole: bool) -> StillRequest:
         picture = required(session.kept(OpenPicture), "Choose a picture first: drop one above, or take an example.")
-        models = (fields[self.model_a], fields[self.model_b])
         size = {"width": picture.header.width, "height": picture.header.height, "size": fields[self.region_size]}
         return StillRequest(
             source=picture.path,
-            models=models,
-            titles=(model_title(models[0], session), model_title(models[1], session)),
-            outscale=parse_outscale(fields[self.scale]),
-            denoise=fields[self.denoise],
+            **self.pair.chosen(fields, session),
+            denoise=fields[self.pair.denoise],
             region=None if whole else parse_region(fields[self.region_field], **size),
         )
 
@@ -355,7 +324,8 @@ class ImageTab:
             if isinstance(made, LargeStill):
                 return self._question(made)
             session.keep_only(folder)
-            return self._results_of(made)
+            views = Views(functools.partial(self._blind_view, made), functools.partial(self._named_view, made))
+            return {**self._results_of(made), **self.vote.offer(session, _contest(made), views)}
 
         async for updates in self.controls.run(self._page, session, work, steps=asked.steps, present=present):
             yield {self.run_anyway: gr.update(visible=False), **updates}
@@ -367,7 +337,7 @@ class ImageTab:
         )
         return {self.status: rendering.notice(words, kind="warn"), self.run_anyway: gr.update(visible=True)}
 
-    def _results_of(self, made: StillComparison) -> Updates:
+    def _named_view(self, made: StillComparison) -> Updates:
         address = self._page.address
         first, second = made.runs
         sources = [
@@ -376,18 +346,49 @@ class ImageTab:
             Source("a", f"A: {first.title}", address(first.shown)),
             Source("b", f"B: {second.title}", address(second.shown)),
         ]
+        viewer = rendering.compare_viewer(sources, left="a", right="b", width=made.width, height=made.height)
+        return {self.viewer: viewer, **dict.fromkeys(self._naming, gr.update(visible=True))}
+
+    def _blind_view(self, made: StillComparison, swapped: bool) -> Updates:
+        address = self._page.address
+        left, right = (under_neutral_name(run.shown) for run in (reversed(made.runs) if swapped else made.runs))
+        sources = [
+            Source("left", "Left", address(left), side="left"),
+            Source("right", "Right", address(right), side="right"),
+            Source("input", "Input", address(made.input_shown)),
+        ]
+        viewer = rendering.compare_viewer(sources, left="left", right="right", width=made.width, height=made.height)
+        return {self.viewer: viewer, **dict.fromkeys(self._naming, gr.update(visible=False))}
+
+    def _results_of(self, made: StillComparison) -> Updates:
+        address = self._page.address
         return {
+            **self._named_view(made),
             self.intro: gr.update(visible=False),
             self.results: gr.update(visible=True),
-            self.viewer: rendering.compare_viewer(sources, left="a", right="b", width=made.width, height=made.height),
             self.forecast: _forecast_words(made),
             self.facts: results.still_facts(made),
             self.downloads: results.downloads_of(
                 [run.title for run in made.runs], [[(file, address(file)) for file in run.files] for run in made.runs]
             ),
-            self.difference: results.difference(address(made.difference), made),
+            self.difference: results.difference(address(made.difference), made)
+            + results.invented([address(each.shown) for each in made.invented], made),
             self.scores: "",
         }
+
+
+def _contest(made: StillComparison) -> Contest:
+    first, second = made.runs
+    whole = (made.part.width, made.part.height) == made.whole_size
+    return Contest(
+        kind="still",
+        models=(first.name, second.name),
+        titles=(first.title, second.title),
+        results=(first.files[0], second.files[0]),
+        source=made.source_digest,
+        outscale=made.outscale,
+        extent="whole" if whole else "part",
+    )
 
 
 def _forecast_words(made: StillComparison) -> str:

@@ -1,4 +1,4 @@
-"""The page: its theme, its head, and the three tabs, assembled into gradio Blocks and mounted on the ASGI app."""
+"""The page: its theme, its head, and its tabs, assembled into gradio Blocks and mounted on the ASGI app."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from jinja2 import ChoiceLoader, DictLoader
 from starlette.routing import Mount
 
 from irss_core.ui import wording
+from irss_core.ui.bench_tab import BenchTab
 from irss_core.ui.clip_tab import ClipTab
 from irss_core.ui.endpoints import add_endpoints
 from irss_core.ui.events import Page, html_part
@@ -107,7 +108,7 @@ def mount_page(app: FastAPI, page: Page, *, max_upload_bytes: int) -> FastAPI:
 
 
 def build_blocks(page: Page) -> gr.Blocks:
-    """Return the page with its three tabs and its API endpoints."""
+    """Return the page with its tabs and its API endpoints."""
     blocks: gr.Blocks
     with gr.Blocks(title=wording.TITLE, analytics_enabled=False, fill_width=True) as blocks:
         html_part(wording.HEADER, elem_id="irss-header")
@@ -116,8 +117,10 @@ def build_blocks(page: Page) -> gr.Blocks:
                 image_tab = ImageTab(page)
             with gr.Tab("Clip", id="clip"):
                 clip_tab = ClipTab(page)
+            with gr.Tab("Benchmark", id="bench") as bench:
+                BenchTab(page).connect(bench)
             with gr.Tab("Models", id="models") as models:
-                choosers = [image_tab.model_a, image_tab.model_b, clip_tab.model_a, clip_tab.model_b]
+                choosers = [*image_tab.pair.choosers, *clip_tab.pair.choosers]
                 ModelsTab(page, choosers).connect(models)
         image_tab.connect(blocks)
         add_endpoints(page)

@@ -65,7 +65,7 @@ class ModelsTab:
 
     @telling(lambda tab: tab.loaded)
     def load_checkpoint(self, upload: str, request: gr.Request) -> Updates:
-        """Take in a visitor's own checkpoint, and offer it in the lists of both tabs."""
+        """Take in a visitor's own checkpoint, and offer it in the lists of the other tabs."""
         session = self._page.session(request)
         path = session.adopt(upload, "checkpoint")
         model = self._page.services.add_checkpoint(path)

@@ -16,11 +16,17 @@ _SIZE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 @dataclass(frozen=True)
 class Source:
-    """One picture or panel that a viewer can show."""
+    """One picture or panel that a viewer can show.
+
+    One with a ``side`` ("left" or "right") is offered there only. ``panel`` is its place in a player's video, from 0 on
+    top; without one, panels lie as they are listed.
+    """
 
     id: str
     label: str
     address: str = ""
+    side: str = ""
+    panel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -222,7 +228,7 @@ def figure(source: str, *, alt: str, caption: str, css_class: str = "") -> str:
 
 def compare_viewer(sources: Sequence[Source], *, left: str, right: str, width: int, height: int) -> str:
     """Return the slider over any two of ``sources``; ``width`` x ``height`` are the pixels of the result."""
-    data = [{"id": source.id, "label": source.label, "src": source.address} for source in _quoted(sources)]
+    data = [{**_choice(source), "src": quote(source.address)} for source in sources]
     return (
         f'<irss-compare data-sources="{_json(data)}" data-left="{left}" data-right="{right}" '
         f'data-width="{width}" data-height="{height}"></irss-compare>'
@@ -251,21 +257,24 @@ def player(
     height: int,
     fps: float,
     times_s: Sequence[float],
-    row: int,
-    row_target: str,
+    row: int | None = None,
+    row_target: str = "",
+    stacked: int | None = None,
 ) -> str:
     """Return the lock-step player of one video that carries all panels, each ``width`` x ``height``, stacked.
 
-    A movable line marks the pixel ``row`` of the profile; where it is moved to is written to the text field that the
-    selector ``row_target`` finds.
+    If a ``row`` is given, a movable line marks that pixel row of the profile; where it is moved to is written to the
+    text field that the selector ``row_target`` finds. ``stacked`` is how many panels the video has, if not all are
+    listed.
     """
-    data = [{"id": panel.id, "label": panel.label} for panel in panels]
+    data = [_choice(panel) if panel.panel is None else {**_choice(panel), "panel": panel.panel} for panel in panels]
     times = [round(time_s, 6) for time_s in times_s]
+    line = "" if row is None else f' data-row="{row}" data-row-target="{html.escape(row_target)}"'
     return (
         f'<irss-player data-src="{address(source)}" data-panels="{_json(data)}" data-left="{left}" '
         f'data-right="{right}" data-width="{width}" data-height="{height}" data-fps="{fps:.6g}" '
-        f'data-frames="{len(times)}" data-times="{_json(times)}" '
-        f'data-row="{row}" data-row-target="{html.escape(row_target)}"></irss-player>'
+        f'data-frames="{len(times)}" data-times="{_json(times)}" data-stack="{stacked or len(panels)}"{line}>'
+        "</irss-player>"
     )
 
 
@@ -274,8 +283,9 @@ def address(path: str) -> str:
     return html.escape(quote(path))
 
 
-def _quoted(sources: Sequence[Source]) -> list[Source]:
-    return [Source(source.id, source.label, quote(source.address)) for source in sources]
+def _choice(source: Source) -> dict[str, object]:
+    side = {"side": source.side} if source.side else {}
+    return {"id": source.id, "label": source.label, **side}
 
 
 def _json(value: object) -> str:

@@ -82,6 +82,41 @@ class LargeClip:
     seconds: float
 
 
+@dataclass(frozen=True)
+class BenchRequest:
+    """Models on a set under a protocol, by their names.
+
+    ``root`` None is the built-in set. ``degradation`` makes the inputs; "none" where the set has its own. ``titles``
+    are the models' in the table, no two alike. ``confirmed`` as in ``StillRequest``.
+    """
+
+    root: Path | None
+    name: str
+    protocol: str
+    degradation: str
+    models: tuple[str, ...]
+    titles: tuple[str, ...]
+    confirmed: bool = False
+
+    @property
+    def steps(self) -> Steps:
+        """What is done, in order, for the visitor to read."""
+        return "Reading the set", "Loading the models", "Estimating the time", "Measuring", "Writing the report"
+
+    @property
+    def measures_like(self) -> tuple[object, ...]:
+        """What two requests share that can go on from each other's results."""
+        return self.root, self.protocol, self.degradation
+
+
+@dataclass(frozen=True)
+class LargeBench:
+    """As ``LargeStill``, of a measurement."""
+
+    request: BenchRequest
+    seconds: float
+
+
 def _model_steps(titles: tuple[str, str]) -> tuple[str, str, str]:
     return "Loading the models", f"A: {titles[0]}", f"B: {titles[1]}"
 

@@ -117,6 +117,27 @@ def difference(address: str, made: StillComparison) -> str:
     return rendering.figure(address, alt="Heat map of the difference between A and B", caption=caption)
 
 
+def invented(addresses: Sequence[str], made: StillComparison) -> str:
+    """Return where each model invented detail, side by side, with a sentence that says how to read it."""
+    if not addresses:
+        return ""
+    figures = ""
+    for letter, address, each, run in zip("AB", addresses, made.invented, made.runs, strict=True):
+        near = "" if each.consistency_db is None else f" · {_decibels(each.consistency_db)} to your picture"
+        alt = f"Where {run.title} invented detail"
+        figures += rendering.figure(address, alt=alt, caption=f"{letter}: {run.title}{near}", css_class="irss-half")
+    return (
+        '<section class="irss-invented"><h3>Where detail was invented</h3>'
+        '<p class="irss-quiet">Each result is made small again and compared with your picture. Dim grey: it leads back '
+        "to it. Bright: it does not, so what stands there was invented or changed. This needs no original. More "
+        f'decibels (dB) are nearer.</p><div class="irss-halves">{figures}</div></section>'
+    )
+
+
+def _decibels(value: float) -> str:
+    return "identical" if value == float("inf") else f"{value:.1f} dB"
+
+
 def scores(values: Sequence[Score]) -> str:
     """Return PSNR and SSIM of each result; higher is nearer to the original."""
     rows = {

@@ -30,12 +30,16 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Running:
-    """The work is on: ``steps`` in order, the index of the one that runs, and how far that one is."""
+    """The work is on: ``steps`` in order, the index of the one that runs, and how far that one is.
+
+    ``partial`` is what there is of the result already, of work that has something to show before its end.
+    """
 
     steps: tuple[str, ...]
     step: int
     update: ProgressUpdate | None
     elapsed_s: float
+    partial: object | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Board:
         self._started: float | None = None
         self._step = 0
         self._update: ProgressUpdate | None = None
+        self._partial: object | None = None
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -70,12 +75,17 @@ class Board:
         with self._lock:
             self._update = update
 
+    def show(self, partial: object) -> None:
+        """Note what there is of the result already, in place of what was noted before."""
+        with self._lock:
+            self._partial = partial
+
     def view(self) -> Running | None:
         """Return the state right now, or None before the work has begun."""
         with self._lock:
             if self._started is None:
                 return None
-            return Running(self._steps, self._step, self._update, self._clock() - self._started)
+            return Running(self._steps, self._step, self._update, self._clock() - self._started, self._partial)
 
 
 Work = Callable[[Board, CancelToken], T]

@@ -106,18 +106,23 @@ class Session:
         Raises:
             InputError: the path is not one that the page's upload made.
         """
+        return self.copy(self.received(upload), place)
+
+    def received(self, upload: str | os.PathLike[str]) -> Path:
+        """Return the path of an uploaded file where it lies, which is not for long.
+
+        Raises:
+            InputError: as ``adopt``.
+        """
         source = Path(upload)
         if not source.resolve().is_relative_to(self._uploads.resolve()) or not source.is_file():
             raise InputError("The uploaded file is gone or was never uploaded here. Upload it again.")
-        return self.copy(source, place)
+        return source
 
     def copy(self, source: Path, place: str) -> Path:
         """Return a copy of a file in a new folder of this visitor."""
         target = self.new_folder(place) / source.name
-        try:
-            os.link(source, target)
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(source, target)
+        link_or_copy(source, target)
         return target
 
 
@@ -237,6 +242,14 @@ class SessionStore:
                     path.rmdir()
                 else:
                     path.unlink()
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``, or a copy of it on a file system that has no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _remove_abandoned(parent: Path, prefix: str) -> None:

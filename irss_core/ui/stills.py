@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irss_core.errors import InputError
+from irss_core.errors import InputError, ResourceError
 from irss_core.media.images import ImageLimits, Picture, read_image, to_rgb8, write_image
+from irss_core.metrics.degradation import consistency, consistency_residual
 from irss_core.metrics.image import difference_map, psnr, ssim
 from irss_core.progress import CancelToken
 from irss_core.sr.catalog import MODELS
@@ -23,6 +24,7 @@ from irss_core.ui.previews import within
 from irss_core.ui.requests import LargeStill, Region, StillRequest
 from irss_core.ui.running import Board
 from irss_core.upscaling import Forecast, StillOptions, forecast_still, upscale_picture
+from irss_core.votes import fingerprint
 
 if TYPE_CHECKING:
     from irss_core.services import Services
@@ -32,6 +34,7 @@ CLEAR_DIFFERENCE = 16  # levels of 255 from which a difference is called clear
 # A browser holds each decoded picture at 4 bytes a pixel, and the viewer holds four of them.
 VIEWER_PIXELS = 48_000_000
 _MAP_PIXELS = 12_000_000
+_DIM = 0.4  # of the result below what was invented
 _JPEG_QUALITY = 92
 
 _SUFFIXES = {"JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tiff"}
@@ -61,6 +64,17 @@ class StillRun:
 
 
 @dataclass(frozen=True)
+class Invented:
+    """Where a result, made small again, is not its input: a picture of it, and how near it comes in dB.
+
+    ``consistency_db`` is None where the scale is no whole number.
+    """
+
+    shown: Path
+    consistency_db: float | None
+
+
+@dataclass(frozen=True)
 class StillComparison:
     """Everything the page shows of a finished run. ``width`` x ``height`` are the output's pixels."""
 
@@ -75,9 +89,11 @@ class StillComparison:
     bicubic_shown: Path
     difference: Path
     differing_percent: float
+    invented: tuple[Invented, ...]  # of each run; empty where it cannot be measured
     reduced: bool  # whether the viewer shows less than every pixel
     whole_size: tuple[int, int]  # of the input, width first
     whole_forecast: Forecast | None
+    source_digest: str  # of the whole input; see votes.fingerprint
     notes: tuple[str, ...]
 
 
@@ -136,6 +152,7 @@ def compare_still(
     ]
     bicubic = results.png(baseline, "bicubic", made[0][1].outscale)
     difference, differing = results.difference(made[0][0], made[1][0])
+    invented = results.invented(part, [enlarged for enlarged, _ in made], made[0][1].outscale)
     out_height, out_width = baseline.color.shape[:2]
     whole = _forecast(upscalers, request, width=width, height=height, known=runs) if region != everything else None
     return StillComparison(
@@ -150,9 +167,11 @@ def compare_still(
         bicubic_shown=results.shown(baseline, "bicubic", bicubic),
         difference=difference,
         differing_percent=differing,
+        invented=invented,
         reduced=out_width * out_height > VIEWER_PIXELS,
         whole_size=(width, height),
         whole_forecast=whole,
+        source_digest=fingerprint(request.source),
         notes=(*picture.notes, *results.notes),
     )
 
@@ -245,6 +264,27 @@ class _Writer:
         heat = Picture(color=difference_map(first, second), alpha=None, icc_profile=None, exif=None, format="PNG")
         path = self._write(within(heat, pixels=_MAP_PIXELS), "difference.png", "PNG")
         return path, float(100 * clearly.mean())
+
+    def invented(self, part: Picture, enlarged: Sequence[Picture], outscale: float) -> tuple[Invented, ...]:
+        """Return where each result does not lead back to the input; nothing for a scale below 1."""
+        if outscale < 1:
+            return ()
+        lr = to_rgb8(part)
+        try:
+            return tuple(self._invented(lr, picture, outscale, "ab"[index]) for index, picture in enumerate(enlarged))
+        except ResourceError as error:
+            self.notes.append(f"Where detail was invented is not shown: {error}")
+            return ()
+
+    def _invented(self, lr: np.ndarray, enlarged: Picture, outscale: float, letter: str) -> Invented:
+        result = to_rgb8(enlarged)
+        heat = consistency_residual(result, lr, outscale)
+        # Over the result itself, dim and grey, so that one sees what it is that was invented.
+        dim = (result.mean(axis=2, dtype=np.float32) * _DIM).astype(np.uint8)[..., None]
+        overlay = Picture(color=np.maximum(heat, dim), alpha=None, icc_profile=None, exif=None, format="PNG")
+        path = self._write(within(overlay, pixels=_MAP_PIXELS), f"invented-{letter}.png", "PNG")
+        whole = outscale == int(outscale)
+        return Invented(path, consistency(result, lr, "bi", int(outscale)) if whole else None)
 
     def _write(self, picture: Picture, filename: str, format_name: str) -> Path:
         self._cancel.raise_if_cancelled()

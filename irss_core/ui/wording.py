@@ -77,9 +77,68 @@ MODELS_INTRO = (
 CHECKPOINT_INTRO = (
     '<p class="irss-quiet">An ESRGAN or Real-ESRGAN network (RRDBNet, SRVGGNetCompact) or a TecoGAN generator (FRNet), '
     "as .pth or .safetensors. Its architecture, size and scale are read off the file. It then stands in the lists of "
-    "both tabs, for you alone and for this visit.</p>"
+    "the other tabs, for you alone and for this visit.</p>"
 )
+
+BENCH_INTRO = """
+<section class="irss-intro">
+  <h2>What you will see</h2>
+  <p>Numbers instead of impressions: which model comes nearest to the truth, on pictures and clips whose truth is known,
+  measured the way published tables are.</p>
+  <ol class="irss-how">
+    <li>A small built-in set is ready. Or give pictures, clips, or a zip of a data set of your own.</li>
+    <li>Choose models. A checkpoint of your own that you loaded in the Models tab stands in the list, too.</li>
+    <li>The table fills while they are measured. At the end you have a report to open, to publish or to send on.</li>
+  </ol>
+  <p class="irss-quiet">No number replaces a look: models that invent convincing detail lose to blurry ones in PSNR and
+  SSIM. Below, under "What people preferred", stands what eyes say.</p>
+</section>
+"""
+BENCH_SET_HINT = (
+    "What you give counts as the truth. It is made four times smaller, each model enlarges it again, and the result is "
+    "compared with what you gave. A zip may bring the small pictures itself: folders HR and LR."
+)
+BENCH_BUILT_IN = "Four photographs (256 x 256) and a clip of 12 frames (256 x 192), drawn from scikit-image's pictures"
+BENCH_BUILT_IN_CLIP = (
+    "A clip of 12 frames (256 x 192), drawn from scikit-image's pictures; the photographs are left out"
+)
+BENCH_LEGEND = "↑ more is better, ↓ less is better; the best of a column is bold."
+BENCH_PARTLY = "Over a part of the frames only, so not compared for the best."
+BENCH_MISSING = (
+    "Empty columns with a number: LPIPS and its relatives compare pictures as a trained network sees them, and that "
+    "network is not on this server."
+)
+BENCH_PROBLEMS = "Not everything could be measured:"
+BENCH_FALLBACKS = "Measured otherwise than planned:"
+BENCH_FILES = "The report is one page that holds everything, pictures included; the other two are for programs."
 
 QUEUE_LATER = (
     "You can run it now if you keep this page open. A queue that works on without you and mails the result comes later."
 )
+
+VOTE_OFFER = "See both results once more, without their names, and say which you like better."
+VOTE_HOW = (
+    "The names are hidden, and which result stands left was drawn by lot. Move the line, zoom in, take your time."
+)
+NO_VOTES = (
+    "No votes yet. Run a comparison in the Image or Clip tab, press Vote blind below the result, and say which side is "
+    "better: the scores appear here."
+)
+RATINGS_INTRO = (
+    "Scores from blind votes (Bradley-Terry model, a tie counting as half a win for each side), on the scale of chess "
+    "ratings: 1500 is the average, and 100 points more mean being preferred in about 64 of 100 votes. The more votes, "
+    "the narrower the interval; where intervals overlap widely, nothing is decided yet."
+)
+OTHER_GROUP = (
+    "No vote connects the following models with those above, directly or through others: these scores compare among "
+    "themselves only."
+)
+MATRIX_CAPTION = "Won : lost of the row's model against the column's; in brackets, how often no difference was seen"
+
+
+def vote_stores(noun: str) -> str:
+    """Return what a vote stores, for the visitor to know; ``noun`` is picture or clip."""
+    return (
+        "Stored on this server: your answer, the two models, the enlargement, the hour, and a fingerprint of the "
+        f"{noun} that tells it from others. Not the {noun} itself, not its name, nothing about you."
+    )

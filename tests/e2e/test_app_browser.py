@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,169 +20,12 @@ import pytest
 from PIL import Image
 
 from irss_core.media.video import ClipWriter, probe_clip
-from tests.e2e.chromium import BROWSER_MARKS, CHROMIUM, FLAGS, ROOT, SCREENSHOTS
+from tests.e2e.chromium import BROWSER_MARKS, ROOT
+from tests.e2e.visitors import PATIENCE_MS, SMALL_MODEL, Server, Visitor, environment, picture
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-PATIENCE_MS = 120_000  # for anything that computes: a busy machine may be many times slower than an idle one
-SMALL_MODEL = "Real-ESRGAN anime video v3 x4"
-# Forecasts above this are asked about; low, so that the cancelled run of a test is long but its picture small.
-LARGE_WORK_S = 12
-
 pytestmark = BROWSER_MARKS
-
-
-# ------------------------------------------------------------------------------------------------------------ the app
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running app."""
-
-    url: str
-    log: Path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def environment(port: int, cache_dir: Path, temporary: Path) -> dict[str, str]:
-    ours = {
-        "PORT": str(port),
-        "IRSS_CACHE_DIR": str(cache_dir),
-        "IRSS_OFFLINE": "1",
-        "IRSS_DEVICE": "cpu",  # what is slow here must be slow everywhere
-        "IRSS_LARGE_WORK_SECONDS": str(LARGE_WORK_S),
-        "TMPDIR": str(temporary),
-    }
-    foreign = ("IRSS_", "SPACE_", "GRADIO_")
-    return {**{name: value for name, value in os.environ.items() if not name.startswith(foreign)}, **ours}
-
-
-@pytest.fixture(scope="module")
-def server(weights_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    port, temporary = free_port(), tmp_path_factory.mktemp("server")
-    log = temporary / "server.log"
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=ROOT,
-            env=environment(port, weights_cache, temporary),
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        deadline = time.monotonic() + 90
-        while "IRSS is ready" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, f"not ready in time:\n{log.read_text()}"
-            time.sleep(0.1)
-        yield Server(f"http://127.0.0.1:{port}", log)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        finally:
-            process.kill()
-    assert "Traceback" not in log.read_text(), log.read_text()
-    assert list(temporary.glob("irss-*")) == [], "a stopped server leaves no visitor's files"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@dataclass
-class Visitor:
-    """One person's browser window on the app, and everything in it that should not have happened."""
-
-    page: Any
-    url: str
-    faults: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.set_default_timeout(20_000)
-        self.page.on("pageerror", lambda error: self.faults.append(f"page error: {error}"))
-        self.page.on("console", self._logged)
-        self.page.on("request", self._asked)
-        self.page.on("response", self._answered)
-
-    def _logged(self, line: Any) -> None:
-        # gradio's own event source warns of this at every upload; it is about closing a stream that is closed already.
-        if line.type in ("error", "warning") and line.text != "Method not implemented.":
-            self.faults.append(f"console: {line.text}")
-
-    def _asked(self, request: Any) -> None:
-        if not request.url.startswith((self.url, "data:", "blob:")):
-            self.faults.append(f"request to another host: {request.url}")
-
-    def _answered(self, response: Any) -> None:
-        if response.status >= 400:
-            self.faults.append(f"{response.status} from {response.url}")
-
-    def arrive(self) -> None:
-        self.page.goto(self.url)
-        self.page.locator("irss-region").wait_for()
-
-    def tab(self, name: str) -> None:
-        self.page.get_by_role("tab", name=name, exact=True).click()
-
-    def upload(self, box: str, path: Path) -> None:
-        self.page.locator(f"#{box} input[type=file]").set_input_files(path)
-
-    def choose(self, label: str, option: str) -> None:
-        self.page.get_by_role("combobox", name=label).locator("visible=true").click()
-        self.page.get_by_role("option", name=option, exact=True).click()
-        self.page.get_by_role("option").first.wait_for(state="detached")
-
-    def shot(self, name: str, *, full_page: bool = True) -> None:
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full_page)
-
-    def text(self, selector: str) -> str:
-        return str(self.page.locator(selector).inner_text())
-
-    def overflow(self) -> int:
-        """Pixels by which the page is wider than the window."""
-        return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
-
-    def sources(self) -> dict[str, str]:
-        """The addresses of the pictures in the viewer, by their ids."""
-        listed = self.page.locator("irss-compare").evaluate("viewer => JSON.parse(viewer.dataset.sources)")
-        return {source["id"]: f"{self.url}/{source['src']}" for source in listed}
-
-
-@pytest.fixture
-def visit(server: Server, browser: Any) -> Iterator[Any]:
-    """A function that lets one more visitor arrive; at the end none of them may have seen a fault."""
-    visitors: list[Visitor] = []
-
-    def arrive(width: int = 1280, height: int = 900, theme: str = "light") -> Visitor:
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
-        visitor = Visitor(context.new_page(), server.url)
-        visitors.append(visitor)
-        visitor.arrive()
-        return visitor
-
-    yield arrive
-    for visitor in visitors:
-        visitor.page.context.close()
-    assert [fault for visitor in visitors for fault in visitor.faults] == []
-
-
-def picture(path: Path, width: int, height: int, *, seed: int = 0) -> Path:
-    """A picture with soft shapes and some grain."""
-    rng = np.random.default_rng(seed)
-    small = rng.integers(0, 256, (max(height // 8, 1), max(width // 8, 1), 3), dtype=np.uint8)
-    Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).save(path)
-    return path
 
 
 def start_long_work(visitor: Visitor, folder: Path) -> None:
@@ -249,7 +89,9 @@ def test_a_region_of_the_example_from_arrival_to_download(visit: Any, tmp_path: 
     assert home.name == "astronaut_realesrgan-x4plus_x4.png"
 
     page.get_by_role("button", name="Where the two differ").click()
-    page.locator("#irss-image-difference img").wait_for()
+    page.locator("#irss-image-difference img").first.wait_for()
+    assert page.locator("#irss-image-difference .irss-invented img").count() == 2
+    visitor.shot("image-1280-light-invented")
     page.get_by_role("button", name="I have the original").click()
     visitor.upload("irss-truth-file", home)
     page.get_by_role("cell", name="identical").wait_for()
@@ -348,6 +190,7 @@ def test_what_cannot_be_read_gets_a_message_and_harms_nothing(visit: Any, tmp_pa
         page.locator("#irss-image-opened [role=alert]", has_text=words).wait_for()
         page.locator("#irss-image-file").get_by_role("button", name="Clear").click()
         page.locator("#irss-image-file input[type=file]").wait_for(state="attached")
+        page.locator("#irss-image-opened [role=alert]").wait_for(state="detached")  # the answer to Clear is here
     assert "owned" not in page.title()
     page.locator("#irss-image-try").click()
     page.get_by_text("Choose a picture first").wait_for()

@@ -31,7 +31,8 @@ def here(tmp_path: Path) -> Path:
 def environment(here: Path, **extra: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("IRSS_", "PYTHONIO"))}
     path = os.pathsep.join([str(ROOT), *filter(None, [kept.get("PYTHONPATH")])])
-    return kept | {"PYTHONPATH": path, "IRSS_CACHE_DIR": str(here / "cache"), "OMP_NUM_THREADS": "1"} | extra
+    folders = {"IRSS_CACHE_DIR": str(here / "cache"), "IRSS_DATA_DIR": str(here / "data")}
+    return kept | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"} | folders | extra
 
 
 def irss(*arguments: str | bytes, here: Path, **extra: str) -> subprocess.CompletedProcess[str]:

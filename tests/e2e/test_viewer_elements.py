@@ -548,6 +548,28 @@ def test_selects_swap_and_number_keys_choose_the_pair(desk: Desk) -> None:
     assert desk.page.locator(".tag").all_inner_texts() == ["Real-ESRGAN x4plus", "TecoGAN x4"], "right, left"
 
 
+def test_pictures_with_a_side_of_their_own_never_change_over(desk: Desk) -> None:
+    sources = [
+        {"id": "one", "label": "Left", "src": "/a.png", "side": "left"},
+        {"id": "two", "label": "Right", "src": "/b.png", "side": "right"},
+        {"id": "input", "label": "Input", "src": "/input.png"},
+    ]
+    desk.compare(sources=sources, left="one", right="two")
+    left, right = desk.page.get_by_label("Shown on the left"), desk.page.get_by_label("Shown on the right")
+    assert left.locator("option").all_inner_texts() == ["Left", "Input"]
+    assert right.locator("option").all_inner_texts() == ["Right", "Input"]
+    assert desk.page.get_by_role("button", name="Swap left and right").count() == 0
+    desk.page.locator(".stage").focus()
+    for key in ("s", "2", "Shift+Digit1"):
+        desk.page.keyboard.press(key)
+        assert (left.input_value(), right.input_value()) == ("one", "two")
+    left.select_option("input")
+    right.select_option("input")
+    assert (left.input_value(), right.input_value()) == ("one", "input"), "the left one's only other choice"
+    desk.until_ready("irss-compare")
+    assert near(desk.pixel(0.3, 0.3), RED)
+
+
 def test_b_held_shows_bicubic_and_b_tapped_keeps_it(desk: Desk) -> None:
     desk.compare()
     toggle = desk.page.get_by_role("button", name="Plain bicubic")
@@ -831,6 +853,20 @@ def test_the_line_the_pair_and_b_choose_what_the_clip_shows(desk: Desk) -> None:
     desk.page.keyboard.press("b")
     desk.page.get_by_role("button", name="Swap left and right").click()
     assert near(desk.pixel(0.3, 0.75), BLUE, 20)
+
+
+def test_panels_may_be_named_in_any_order_and_left_out(desk: Desk) -> None:
+    panels = [{"id": "one", "label": "Left", "panel": 2}, {"id": "two", "label": "Right", "panel": 0}]
+    desk.player(panels=panels, left="one", right="two", stack=3)
+    assert near(desk.pixel(0.3, 0.75), BLUE, 20)
+    assert near(desk.pixel(0.7, 0.75), GREEN, 20)
+
+
+def test_a_player_written_anew_with_the_same_clip_is_still_ready(desk: Desk) -> None:
+    player = desk.player()
+    player.evaluate("player => { player.removeAttribute('data-state'); player.dataset.left = 'bicubic'; }")
+    desk.until_ready("irss-player")
+    assert near(desk.pixel(0.3, 0.75), GREEN, 20)
 
 
 def test_zoomed_panels_do_not_bleed_into_each_other(desk: Desk) -> None:

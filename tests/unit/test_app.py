@@ -106,6 +106,7 @@ def test_results_go_to_who_knows_their_address_and_to_no_cache(tmp_path: Path) -
     assert (answer.status_code, answer.content) == (200, b"0123456789")
     assert answer.headers["cache-control"].startswith("private")
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"] == "sandbox allow-scripts", "a visitor's page is not our page"
     part = client.get(f"/{store.address(folder)}/a%20b.png", headers={"Range": "bytes=2-4"})
     assert (part.status_code, part.content) == (206, b"234"), "a player seeks"
     for foreign in (f"/{store.address(folder)}/other.png", "/results/x/y/z.png", f"/{store.address(folder)}/..%2Fx"):

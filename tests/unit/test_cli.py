@@ -73,6 +73,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("IRSS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("IRSS_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("IRSS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -854,7 +855,8 @@ class TestOtherCommands:
         assert irss("models", "fetch", *arguments)[0] == 2
 
     @pytest.mark.parametrize(
-        "command", ["", "upscale", "compare", "models", "models fetch", "doctor", "bench", "bench speed", "serve"]
+        "command",
+        ["", "upscale", "compare", "models", "models fetch", "doctor", "bench", "bench speed", "bench votes", "serve"],
     )
     def test_every_level_has_help_and_every_option_a_text(self, command, capsys):
         assert irss(*command.split(), "--help")[0] == 0

@@ -41,6 +41,23 @@ async def until_started(work: Blocked) -> None:
     assert await asyncio.to_thread(work.started.wait, PATIENCE_S)
 
 
+def test_what_is_there_of_a_result_is_seen_before_its_end() -> None:
+    board = Board(STEPS)
+    board.start()
+    before = board.view()
+    assert before is not None
+    assert before.partial is None
+    for partial in ("first", "second"):
+        board.show(partial)
+        view = board.view()
+        assert view is not None
+        assert view.partial == partial
+    board.begin("two")
+    after = board.view()
+    assert after is not None
+    assert after.partial == "second", "a new step does not take it away"
+
+
 def test_the_result_comes_after_its_progress(line: InferenceLine) -> None:
     seen = threading.Event()
 

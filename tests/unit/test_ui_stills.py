@@ -65,6 +65,40 @@ def test_both_results_and_the_baseline_have_one_size(services: Services, picture
     assert size_of(made.difference) == (80, 60)
 
 
+def test_what_was_invented_lights_up_where_it_was(
+    services: Services, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = stills.upscale_picture
+
+    def inventing(part, upscaler, **options):  # type: ignore[no-untyped-def]
+        enlarged, facts = honest(part, upscaler, **options)
+        if upscaler.model.name == "lanczos":
+            color = enlarged.color.copy()
+            color[20:40, 40:60] = 255 - color[20:40, 40:60] // 4
+            enlarged = replace(enlarged, color=color)
+        return enlarged, facts
+
+    monkeypatch.setattr(stills, "upscale_picture", inventing)
+    made = compared(request_for(picture), services, tmp_path)
+    bicubic, lanczos = made.invented
+    assert bicubic.consistency_db > 30 > lanczos.consistency_db
+    with Image.open(lanczos.shown) as image:
+        overlay = np.asarray(image).astype(int)
+    assert overlay.shape == (60, 80, 3)
+    colorful = np.ptp(overlay, axis=2)
+    assert colorful[24:36, 44:56].mean() > 80, "the colours of the heat scale"
+    assert colorful[:12].mean() < 40, "the picture, dim and grey"
+
+
+@pytest.mark.parametrize(("outscale", "count", "in_db"), [(2.5, 2, False), (0.5, 0, False), (3.0, 2, True)])
+def test_what_was_invented_at_odd_scales(
+    services: Services, picture: Path, tmp_path: Path, outscale: float, count: int, in_db: bool
+) -> None:
+    made = compared(request_for(picture, outscale=outscale), services, tmp_path)
+    assert len(made.invented) == count
+    assert all((each.consistency_db is not None) == in_db for each in made.invented)
+
+
 def test_results_come_as_png_and_in_the_format_of_the_input(services: Services, picture: Path, tmp_path: Path) -> None:
     made = compared(request_for(picture), services, tmp_path)
     assert [path.name for path in made.runs[1].files] == ["été-à-la-mer_lanczos_x2.png", "été-à-la-mer_lanczos_x2.jpg"]

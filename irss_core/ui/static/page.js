@@ -1,6 +1,6 @@
 /*
- * What the page does beyond gradio and the viewers: a pasted picture goes where a dropped one would, and a
- * result that appears out of sight is scrolled to.
+ * What the page does beyond gradio and the viewers: a pasted picture goes where a dropped one would, a result that
+ * appears out of sight is scrolled to, and keys answer a blind vote.
  */
 (() => {
   "use strict";
@@ -27,7 +27,7 @@
     const seen = new WeakSet();
     const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
     new MutationObserver(() => {
-      for (const viewer of document.querySelectorAll("irss-compare, irss-player")) {
+      for (const viewer of document.querySelectorAll("irss-compare, irss-player, [data-arrives]")) {
         if (seen.has(viewer)) continue;
         seen.add(viewer);
         requestAnimationFrame(() => {
@@ -41,6 +41,14 @@
 
   if (document.body) showResults();
   else document.addEventListener("DOMContentLoaded", showResults);
+
+  /** 1, 2 and 3 answer a blind vote; a field that is typed into keeps its digits. */
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.composedPath()[0].matches?.("input:not([type=range]), textarea, select, [contenteditable]")) return;
+    const buttons = document.querySelectorAll(`.irss-vote button[data-key="${CSS.escape(event.key)}"]`);
+    [...buttons].find((button) => button.offsetParent !== null)?.click();
+  });
 
   document.addEventListener("paste", async (event) => {
     if (event.target.closest?.("input, textarea, [contenteditable]")) return;

@@ -255,7 +255,10 @@ input[type="range"] { width: 100%; min-width: 0; height: 28px; margin: 0; accent
     }
   }
 
-  /** Sources or panels with text ids and labels; an entry without an id, or with one seen before, is left out. */
+  /**
+   * Sources or panels with text ids and labels; an entry without an id, or with one seen before, is left out. One with a
+   * side ("left" or "right") is offered on that side only. `panel` is a panel's place in the video, its own if not given.
+   */
   function readSources(text) {
     const list = readList(text);
     if (!list) return null;
@@ -263,7 +266,9 @@ input[type="range"] { width: 100%; min-width: 0; height: 28px; margin: 0; accent
     for (const item of list) {
       if (!item || item.id === undefined || item.id === null || seen.has(String(item.id))) continue;
       const id = String(item.id);
-      seen.set(id, { id, label: String(item.label ?? id), src: String(item.src ?? "") });
+      const panel = Number.isInteger(item.panel) ? item.panel : seen.size;
+      const side = ["left", "right"].includes(item.side) ? item.side : "";
+      seen.set(id, { id, label: String(item.label ?? id), src: String(item.src ?? ""), side, panel });
     }
     return [...seen.values()];
   }
@@ -470,7 +475,8 @@ input[type="range"] { width: 100%; min-width: 0; height: 28px; margin: 0; accent
       const rows = [...this.helpRows(), ["Drag", "the line, or the picture when it is zoomed in"],
         ["Wheel, pinch", "zoom at the pointer"], ["Double click", "zoom in here, or back to fit"],
         ["+ − 0", "zoom in, out, fit"], ["Z", "one picture pixel on one screen pixel"],
-        ["1 … 9", "choose the left picture; with Shift the right one"], ["S", "swap left and right"],
+        ...(this.fixed ? [] : [["1 … 9", "choose the left picture; with Shift the right one"],
+          ["S", "swap left and right"]]),
         ...(this.baseline ? [["B", "plain bicubic on the left: hold to glance, tap to keep"]] : []),
         ["F", "full screen"]];
       const list = el("dl");
@@ -546,6 +552,7 @@ input[type="range"] { width: 100%; min-width: 0; height: 28px; margin: 0; accent
     }
 
     update(changed) {
+      if (this.state) this.setState(this.state); // a page that writes the element anew takes it off
       const sources = readSources(this.getAttribute(this.constructor.listAttribute));
       this.sources = sources ?? [];
       const plain = this.getAttribute("data-baseline") || "bicubic";
@@ -553,17 +560,18 @@ input[type="range"] { width: 100%; min-width: 0; height: 28px; margin: 0; accent
       const wanted = (side) => {
         const asked = this.getAttribute(`data-${side}`);
         const kept = changed.has(`data-${side}`) ? [asked, this[side]] : [this[side], asked];
-        return kept.find((id) => this.sources.some((item) => item.id === id)) ?? null;
+        return kept.find((id) => this.offers(side, id)) ?? null;
       };
       this.left = wanted("left") ?? this.sources[0]?.id ?? null;
       this.right = wanted("right");
       if (this.right === null || this.right === this.left) {
-        this.right = this.sources.findLast((item) => item.id !== this.left)?.id ?? null;
+        this.right = this.offered("right").findLast((item) => item.id !== this.left)?.id ?? null;
       }
-      for (const side of Object.values(this.selects)) {
-        side.fill(this.sources.map((item) => [item.id, item.label]));
-        side.disabled = this.sources.length < 2;
+      for (const [side, choice] of Object.entries(this.selects)) {
+        choice.fill(this.offered(side).map((item) => [item.id, item.label]));
+        choice.disabled = this.offered(side).length < 2;
       }
+      this.swapButton.hidden = this.fixed;
       this.peekButton.hidden = !this.baseline;
       this.peekButton.firstChild.textContent = this.baseline?.label ?? "";
       if (!this.baseline) this.peeking = false;
@@ -609,21 +617,28 @@ input[type="range"] { width: 100%; min-width: 0; height: 28px; margin: 0; accent
 
     // -- the pair
 
+    /** Whether pictures have a side of their own, so that none may change over. */
+    get fixed() { return this.sources.some((item) => item.side); }
+    offered(side) { return this.sources.filter((item) => !item.side || item.side === side); }
+    offers(side, id) { return this.offered(side).some((item) => item.id === id); }
     labelOf(id) { return this.sources.find((item) => item.id === id)?.label ?? ""; }
     get names() { return `${this.labelOf(this.shownLeft)} on the left, ${this.labelOf(this.right)} on the right`; }
     get shownLeft() { return this.peeking && this.baseline ? this.baseline.id : this.left; }
 
     choose(side, id) {
-      if (!this.sources.some((item) => item.id === id)) return;
+      if (!this.offers(side, id)) return;
       const other = side === "left" ? "right" : "left";
-      if (this[other] === id) this[other] = this[side];
+      if (this[other] === id) {
+        const instead = [this[side], ...this.offered(other).map((item) => item.id)];
+        this[other] = instead.find((wanted) => wanted !== id && this.offers(other, wanted)) ?? null;
+      }
       this[side] = id;
       if (side === "left") this.peeking = false;
       this.pairChanged();
     }
 
     swap() {
-      if (this.right === null) return;
+      if (this.right === null || this.fixed) return;
       [this.left, this.right] = [this.right, this.left];
       this.peeking = false;
       this.pairChanged();
@@ -811,7 +826,7 @@ input[type="range"] { width: 100%; min-width: 0; height: 28px; margin: 0; accent
     /** Acts on a key; true when it was one of ours. */
     key(event, target) {
       const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1] ?? (/^[1-9]$/.test(event.key) ? event.key : null);
-      if (digit !== null) {
+      if (digit !== null && !this.fixed) {
         const source = this.sources[Number(digit) - 1];
         if (source) this.choose(event.shiftKey ? "right" : "left", source.id);
         return Boolean(source);
@@ -918,7 +933,8 @@ input[type="range"] { width: 100%; min-width: 0; height: 28px; margin: 0; accent
       if (this.getAttribute("data-state") === state) return;
       this.setAttribute("data-state", state);
       this.setAttribute("aria-busy", String(state === "loading"));
-      if (state !== "loading") emit(this, `irss-${state}`, {});
+      if (state !== "loading" && state !== this.state) emit(this, `irss-${state}`, {});
+      this.state = state;
     }
   }
 
@@ -1100,7 +1116,7 @@ input[type="range"] { width: 100%; min-width: 0; height: 28px; margin: 0; accent
   class PlayerElement extends PairElement {
     static listAttribute = "data-panels";
     static observedAttributes = [...PairElement.shared, "data-panels", "data-src", "data-fps", "data-frames",
-      "data-times", "data-row", "data-autoplay"];
+      "data-times", "data-row", "data-autoplay", "data-stack"];
     static kind = "Clip comparison";
 
     // -- building
@@ -1277,8 +1293,11 @@ input[type="range"] { width: 100%; min-width: 0; height: 28px; margin: 0; accent
     get size() {
       const [width, height] = super.size;
       const { videoWidth, videoHeight } = this.film;
-      return [width || videoWidth, height || Math.floor(videoHeight / Math.max(1, this.sources.length))];
+      return [width || videoWidth, height || Math.floor(videoHeight / this.stacked)];
     }
+
+    /** Panels that the video carries; not all of them need be offered. */
+    get stacked() { return readNumber(this, "data-stack", Math.max(1, this.sources.length)); }
 
     present() {
       this.tags.left.textContent = this.labelOf(this.shownLeft);
@@ -1497,10 +1516,10 @@ input[type="range"] { width: 100%; min-width: 0; height: 28px; margin: 0; accent
 
     /** Draws one panel of the buffered frame between two columns of the canvas. */
     paintPanel(context, id, from, to) {
-      const { view, buffer, sources, canvas } = this;
-      const panel = sources.findIndex((item) => item.id === id);
-      if (panel < 0 || to <= from) return;
-      const pitch = buffer.height / sources.length; // may be more than the panel's own rows: codecs like even sizes
+      const { view, buffer, canvas } = this;
+      const panel = this.sources.find((item) => item.id === id)?.panel;
+      if (panel === undefined || to <= from) return;
+      const pitch = buffer.height / this.stacked; // may be more than the panel's own rows: codecs like even sizes
       const wide = Math.min(view.width, buffer.width);
       const high = Math.min(view.height, pitch);
       context.save();
