@@ -307,4 +307,4 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(dataset.Footage, "frames", watched)
     assert len(run(request(tmp_path / "set", protocol="plain")).scores[0].frames) == 40
-    assert most < 12, most
+    assert most < 20, most  # what a sequence model looks ahead, and some in work; not all 40
