@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
@@ -25,11 +26,14 @@ _STOPPING = b"irss: stopping after the step in work; once more stops at once\n"
 
 
 class Invocation:
-    """One run of ``irss``: its console, its way to services (replaced in tests), the signal that stopped it."""
+    """One run of ``irss``: its console, its way to services (replaced in tests), what was typed, what stopped it."""
 
-    def __init__(self, console: Console, load_services: Callable[[Settings], Services]) -> None:
+    def __init__(
+        self, console: Console, load_services: Callable[[Settings], Services], arguments: Sequence[str] = ()
+    ) -> None:
         self.console = console
         self.load_services = load_services
+        self.command = shlex.join(["irss", *arguments])
         self.stopped_by = signal.SIGINT
 
     @contextmanager

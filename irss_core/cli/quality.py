@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
-import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -95,6 +94,7 @@ def quality(
     from irss_core.bench.quality import QualityRequest
     from irss_core.metrics.protocols import find_protocol
 
+    invocation = invocation_of(context)
     settings = load_settings(device=device, dtype=dtype)
     chosen = find_protocol(protocol)
     degradation = degrade or ("none" if _brings_inputs(data) else chosen.degradation)
@@ -107,9 +107,8 @@ def quality(
         metrics=tuple(metric or ()),
         device=settings.device,
         dtype=settings.dtype,
-        command=shlex.join(["irss", *sys.argv[1:]]),
+        command=invocation.command,
     )
-    invocation = invocation_of(context)
     for line in chosen.describe():
         invocation.console.note(line)
     found = _run(request, invocation, settings, workers=workers, lpips_weights=lpips_weights or ())
@@ -150,6 +149,7 @@ def reproduce(
     chosen = find_row(row)
     settings = load_settings(device=device, dtype=dtype)
     request = _row_request(chosen, data=data, weights=weights, results=results, out=out, settings=settings)
+    request = replace(request, command=invocation.command)
     found = _run(request, invocation, settings, workers=workers, lpips_weights=lpips_weights or ())
     _conclude(found, request, invocation)
     raise typer.Exit(0 if _verdict(chosen, found, invocation) else 1)
@@ -230,7 +230,6 @@ def _row_request(
         metrics=tuple(each.metric for each in row.expected),
         device=settings.device,
         dtype=settings.dtype,
-        command=shlex.join(["irss", *sys.argv[1:]]),
     )
 
 

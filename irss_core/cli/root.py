@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import irss_core
-from irss_core.cli import bench, compare, doctor, models, serve, upscale
+from irss_core.cli import bench, compare, doctor, models, serve, train, upscale
 from irss_core.cli.console import Console
 from irss_core.cli.invocation import USAGE, Invocation, help_instead
 from irss_core.errors import CancelledError, InvalidOptionError, IrssError, UnknownModelError
@@ -61,6 +61,7 @@ app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
+app.add_typer(train.app, name="train")
 app.command("serve")(serve.serve)
 
 
@@ -76,7 +77,7 @@ def main(
     """
     _never_fail_to_print()
     arguments, debug = _take_debug(list(sys.argv[1:] if argv is None else argv))
-    invocation = Invocation(console or Console(), load_services or _build_services)
+    invocation = Invocation(console or Console(), load_services or _build_services, arguments)
     try:
         status = app(args=arguments, prog_name="irss", standalone_mode=False, obj=invocation)
     except (IrssError, OSError, typer.TyperException) as error:

@@ -171,7 +171,6 @@ class ImageUpscaler:
         assert self.recurrent is not None  # noqa: S101  one of the two runners is there whenever a network is
         return self.recurrent.run_still(image, tile=tile, meter=meter)
 
-
     def _resample(self, image: np.ndarray, factor: float, target: tuple[int, int]) -> np.ndarray:
         method: ResampleMethod = "bicubic" if self.model.name == "bicubic" else "lanczos"
         if self.output_grid == "corner":

@@ -46,7 +46,7 @@ def test_a_run_prints_the_table_and_leaves_three_files(here: Path) -> None:
     assert "alexnet" in out, "what the empty column would need"
     folder = here / "irss-bench" / "set-y-crop4-bi"
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    assert results["run"]["command"].startswith("irss ")
+    assert results["run"]["command"] == "irss bench quality --data set -p y-crop4 -m bicubic -m lanczos"
     assert [entry["name"] for entry in results["entries"]] == ["bicubic", "lanczos"]
     rows = list(csv.DictReader((folder / "results.csv").open(encoding="utf-8")))
     assert {row["entry"] for row in rows} >= {"bicubic", "lanczos"}
