@@ -15,7 +15,7 @@ from irss_core.errors import UnknownModelError
 from irss_core.media.images import ImageLimits
 from irss_core.media.video import ClipLimits
 from irss_core.progress import CancelToken, ProgressCallback
-from irss_core.sr.catalog import MODELS, Kind, find_model
+from irss_core.sr.catalog import find_model
 from irss_core.sr.image import ImageUpscaler
 from irss_core.sr.loader import LoadedModel, load_checkpoint, load_model
 from irss_core.sr.video import VideoUpscaler
@@ -109,10 +109,6 @@ class Services:
             UnknownModelError: a visitor's own that is no longer kept.
         """
         return f"own checkpoint {self._own_model(name).sha256[:8]}" if name.startswith(OWN_PREFIX) else name
-
-    def model_choices(self, kind: Kind | None = None) -> list[str]:
-        """Return the names of the models there are, of one kind if asked for."""
-        return [name for name, spec in MODELS.items() if kind in (None, spec.kind)]
 
     @contextmanager
     def inference_slot(self) -> Iterator[None]:

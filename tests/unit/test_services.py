@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from irss_core.config import Settings
 from irss_core.errors import InvalidOptionError, UnknownModelError, UnsupportedCheckpointError
 from irss_core.services import Services, build_services
+from irss_core.sr.catalog import MODELS
 from tests.tiny_models import noise_picture, tiny_rrdbnet
 
 
@@ -46,7 +47,7 @@ def test_own_checkpoint_runs_under_a_name_nobody_can_guess(services: Services, t
     assert first.name != second.name
     assert len(first.name) > 30
     assert services.image_upscaler(first.name)(noise_picture(5, 5)).image.shape == (20, 20, 3)
-    assert first.name not in services.model_choices()
+    assert first.name not in MODELS
 
 
 def test_own_checkpoint_no_longer_kept_says_so(services: Services) -> None:
@@ -59,12 +60,6 @@ def test_what_is_no_checkpoint_is_refused(services: Services, tmp_path: Path) ->
     path.write_text("hello")
     with pytest.raises(UnsupportedCheckpointError):
         services.add_checkpoint(path)
-
-
-def test_models_are_listed_by_kind(services: Services) -> None:
-    assert services.model_choices("sequence") == ["tecogan-x4"]
-    assert "bicubic" in services.model_choices("still")
-    assert set(services.model_choices()) >= {"tecogan-x4", "bicubic"}
 
 
 def test_one_inference_at_a_time(services: Services) -> None:
