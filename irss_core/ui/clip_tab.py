@@ -122,7 +122,7 @@ class ClipTab:
         self.run_anyway.click(self.run_large, None, outputs, **run)
         self.cancel.click(self.stop, None, self.cancel, queue=False, **private)
         self.row.change(self.show_row, self.row, self.profiles, trigger_mode="always_last", **private)
-        self.vote.connect([self.player, *self._naming])
+        self.vote.connect([self.player, *self._naming], self.pair.names_hidden)
 
     @property
     def _outputs(self) -> list[Any]:

@@ -145,7 +145,7 @@ class ImageTab:
         self.cancel.click(self.stop, None, self.cancel, queue=False, **private)
         self.truth.upload(self.compare_with_truth, self.truth, self.scores, **private)
         self.truth.clear(lambda: "", None, self.scores, **private)
-        self.vote.connect([self.viewer, *self._naming])
+        self.vote.connect([self.viewer, *self._naming], self.pair.names_hidden)
 
     def connect(self, blocks: gr.Blocks) -> None:
         """Open the first example whenever the page is loaded."""

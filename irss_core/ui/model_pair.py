@@ -17,7 +17,10 @@ _FIRST, _SECOND = "realesrgan-x4plus", "tecogan-x4"
 
 
 class ModelPair:
-    """The components of the step; ``group`` holds them all. ``with_denoise`` offers the strength of what takes one."""
+    """The components of the step; ``group`` holds them all. ``with_denoise`` offers the strength of what takes one.
+
+    ``names_hidden`` is the visitor's wish to see the results without names at first, for the vote to be blind.
+    """
 
     def __init__(self, *, with_denoise: bool) -> None:
         self.denoise: gr.Slider | None = None
@@ -43,6 +46,9 @@ class ModelPair:
                     label="Denoise strength",
                     info="0 keeps the grain, 1 smooths it.",
                 )
+            self.names_hidden = gr.Checkbox(
+                value=False, label="Hide the names until I have voted", container=False, elem_classes="irss-compact"
+            )
         for chooser in self.choosers:
             chooser.change(
                 self._describe, self.choosers, self._described, api_visibility="private", show_progress="hidden"

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
@@ -26,6 +26,8 @@ from irss_core.ui.sessions import Session
 from irss_core.votes import Extent, Outcome, Vote, VoteKind
 
 logger = logging.getLogger(__name__)
+
+_Kept = TypeVar("_Kept")
 
 # The button that was pressed goes away with the text around it: the focus moves on to what came in its place, and the
 # answers come into sight, once the parts above that hide or show have taken their new heights.
@@ -99,6 +101,10 @@ class Ballots(dict[str, Ballot]):
     """A visitor's current ballot in each tab."""
 
 
+class NamesHidden(set[str]):
+    """The tabs in which a visitor wants to see results without names first."""
+
+
 class VotePanel:
     """The part of a tab that asks for a vote; ``place`` is the tab's name, ``noun`` what it compares."""
 
@@ -106,14 +112,26 @@ class VotePanel:
         self._page, self._place, self._noun = page, place, noun
         self.part = html_part(elem_id=f"irss-{place}-vote", js_on_load=_PRESSED_JS)
 
-    def connect(self, shown: Sequence[Any]) -> None:
-        """Act on the buttons; ``shown`` is everything that the views update."""
-        outputs = [self.part, *shown]
-        self.part.pick(self.press, None, outputs, api_visibility="private", show_progress="hidden", trigger_mode="once")
+    def connect(self, shown: Sequence[Any], names_hidden: gr.Checkbox) -> None:
+        """Act on the buttons; ``shown`` is everything that the views update.
+
+        ``names_hidden`` says whether results are shown without names at first.
+        """
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        self.part.pick(self.press, None, [self.part, *shown], trigger_mode="once", **private)
+        names_hidden.change(self.remember, names_hidden, None, **private)
+
+    def remember(self, hidden: bool, request: gr.Request) -> None:
+        """Note whether the next results are to be shown without names at first."""
+        wishes = _kept(self._page.session(request), NamesHidden)
+        (wishes.add if hidden else wishes.discard)(self._place)
 
     def offer(self, session: Session, contest: Contest, views: Views) -> Updates:
-        """Return the updates that offer a vote on a new comparison, or say why there is none."""
-        ballots = _ballots(session)
+        """Return the updates that offer a vote on a new comparison, or say why there is none.
+
+        Where the visitor wants to vote before he sees names, they show the results blind at once.
+        """
+        ballots = _kept(session, Ballots)
         ballots.pop(self._place, None)
         try:
             models = [self._page.services.name_in_votes(name) for name in contest.models]
@@ -123,14 +141,16 @@ class VotePanel:
         refusal = _refusal(contest)
         if refusal:
             return {self.part: rendering.hint(refusal)}
-        ballots[self._place] = Ballot(contest, views, secrets.token_hex(16))
+        ballot = ballots[self._place] = Ballot(contest, views, secrets.token_hex(16))
+        if self._place in _kept(session, NamesHidden):
+            return self._show(session, ballot)
         return {self.part: _offer()}
 
     @telling(lambda panel: panel.part)
     def press(self, request: gr.Request, event: gr.EventData) -> Updates:
         """Act on one of the buttons: show the results blind, take the vote, or go back."""
         session, choice = self._page.session(request), str(event.choice)
-        ballot = _ballots(session).get(self._place)
+        ballot = _kept(session, Ballots).get(self._place)
         if ballot is None:
             return {self.part: rendering.notice(_GONE, kind="warn")}
         if ballot.outcome is not None:
@@ -143,11 +163,11 @@ class VotePanel:
 
     def _show(self, session: Session, ballot: Ballot) -> Updates:
         swapped = secrets.choice((False, True))
-        _ballots(session)[self._place] = replace(ballot, swapped=swapped)
+        _kept(session, Ballots)[self._place] = replace(ballot, swapped=swapped)
         return {self.part: _question(self._noun), **ballot.views.blind(swapped)}
 
     def _stop(self, session: Session, ballot: Ballot) -> Updates:
-        _ballots(session)[self._place] = replace(ballot, swapped=None)
+        _kept(session, Ballots)[self._place] = replace(ballot, swapped=None)
         return {self.part: _offer(focused=True), **ballot.views.named()}
 
     def _cast(self, session: Session, ballot: Ballot) -> Updates:
@@ -172,7 +192,7 @@ class VotePanel:
             return {self.part: rendering.notice(f"{_NOT_STORED} {_who(ballot)}", kind="error") + _offer(), **named}
         if not counted:  # a second press that came before the first was answered
             return {self.part: _thanks(ballot, _COUNTED_ALREADY), **named}
-        _ballots(session)[self._place] = ballot
+        _kept(session, Ballots)[self._place] = ballot
         return {self.part: _thanks(ballot, "Thank you, your vote is counted."), **named}
 
 
@@ -186,12 +206,13 @@ def under_neutral_name(path: Path) -> Path:
     return neutral
 
 
-def _ballots(session: Session) -> Ballots:
-    ballots = session.kept(Ballots)
-    if ballots is None:
-        ballots = Ballots()
-        session.keep(ballots)
-    return ballots
+def _kept(session: Session, kind: type[_Kept]) -> _Kept:
+    """Return what the session keeps of that kind; an empty one is made at first."""
+    kept = session.kept(kind)
+    if kept is None:
+        kept = kind()
+        session.keep(kept)
+    return kept
 
 
 def _refusal(contest: Contest) -> str:

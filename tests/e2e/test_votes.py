@@ -75,6 +75,23 @@ def wait_until_in_sight(visitor: Visitor, selector: str) -> None:
     )
 
 
+def test_who_wants_to_sees_no_name_before_the_vote(visit: Any, server: Server) -> None:
+    visitor, before = visit(), len(cast(server))
+    page = visitor.page
+    choose_models(visitor)
+    page.get_by_role("radio", name="128 px").check()
+    page.get_by_label("Hide the names until I have voted").check()
+    page.locator("#irss-image-try").click()
+    page.locator("irss-compare[data-left=left][data-state=ready]").wait_for(timeout=PATIENCE_MS)
+    assert_no_name_shows(visitor)
+    visitor.shot("vote-image-1280-light-first")
+    page.get_by_role("button", name="Left is better").click()
+    page.get_by_text("Thank you, your vote is counted. You found the left one better.").wait_for()
+    page.locator("irss-compare[data-left=a][data-state=ready]").wait_for()
+    assert "Lanczos" in visitor.text("#irss-image-facts"), "the names are back"
+    assert len(cast(server)) == before + 1
+
+
 def test_a_vote_on_a_picture_hides_the_names_and_stores_who_stood_where(visit: Any, server: Server) -> None:
     visitor, before = visit(), len(cast(server))
     page = visitor.page
