@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from irss_core.media.atomic import atomic_file
+
 FORMAT = "irss-quality/1"
 Average = Literal["frames", "clips"]
 
@@ -193,9 +195,8 @@ class QualityResults:
 
     def write(self, path: Path) -> None:
         """Write the JSON file, whole or not at all."""
-        part = path.with_suffix(".part")
-        part.write_text(self.to_json(), encoding="utf-8")
-        part.replace(path)
+        with atomic_file(path, overwrite=True) as stream:
+            stream.write(self.to_json().encode())
 
 
 def mean(values: Iterable[float]) -> float | None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from irss_core.media.atomic import atomic_file
+
 TRAINING, VALIDATION = "training.jsonl", "validation.jsonl"
 
 
@@ -38,9 +40,8 @@ def rewind(path: Path, iteration: int) -> None:
     entries = read(path)
     kept = [entry for entry in entries if entry["iteration"] <= iteration]
     if len(kept) != len(entries) or path.exists():
-        part = path.with_suffix(".part")
-        part.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
-        part.replace(path)
+        with atomic_file(path, overwrite=True) as stream:
+            stream.writelines(f"{json.dumps(entry)}\n".encode() for entry in kept)
 
 
 class Means:

@@ -122,7 +122,7 @@ class BenchTab:
         ]  # fmt: skip
         self.run.click(self.run_chosen, {self.models, self.protocol}, outputs, **run)
         self.run_anyway.click(self.run_large, None, outputs, **run)
-        self.cancel.click(self.stop, None, self.cancel, queue=False, **private)
+        self.controls.connect_cancel(self._page)
 
     def connect(self, tab: gr.Tab) -> None:
         """Bring the models and the votes up to date whenever the tab is opened."""
@@ -194,11 +194,6 @@ class BenchTab:
             return
         async for updates in self._follow(session, replace(large.request, confirmed=True)):
             yield updates
-
-    def stop(self, request: gr.Request) -> Any:
-        """Ask the running work to stop."""
-        self._page.session(request).cancel(PLACE)
-        return gr.update(interactive=False)
 
     # -- steps of these
 

@@ -120,7 +120,7 @@ class ClipTab:
         self.try_part.click(self.run_part, choices, outputs, **run)
         self.run_whole.click(self.run_clip, choices, outputs, **run)
         self.run_anyway.click(self.run_large, None, outputs, **run)
-        self.cancel.click(self.stop, None, self.cancel, queue=False, **private)
+        self.controls.connect_cancel(self._page)
         self.row.change(self.show_row, self.row, self.profiles, trigger_mode="always_last", **private)
         self.vote.connect([self.player, *self._naming], self.pair.names_hidden)
 
@@ -185,11 +185,6 @@ class ClipTab:
             return
         async for updates in self._follow(session, replace(large.request, confirmed=True)):
             yield updates
-
-    def stop(self, request: gr.Request) -> Any:
-        """Ask the running work to stop."""
-        self._page.session(request).cancel(PLACE)
-        return gr.update(interactive=False)
 
     @telling(lambda tab: tab.profiles)
     def show_row(self, row: str, request: gr.Request) -> Updates:

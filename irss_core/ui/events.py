@@ -78,6 +78,15 @@ class RunControls:
         """Everything that ``run`` updates."""
         return [self.status, self.cancel, *self.starters]
 
+    def connect_cancel(self, page: Page) -> None:
+        """Have Cancel ask the running work to stop."""
+
+        def stop(request: gr.Request) -> Any:
+            page.session(request).cancel(self.place)
+            return gr.update(interactive=False)
+
+        self.cancel.click(stop, None, self.cancel, queue=False, api_visibility="private", show_progress="hidden")
+
     def idle(self) -> Updates:
         """Return the updates for when nothing runs: the starters are there, Cancel is not."""
         return {self.cancel: gr.update(visible=False), **{button: gr.update(visible=True) for button in self.starters}}

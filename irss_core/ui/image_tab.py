@@ -142,7 +142,7 @@ class ImageTab:
         self.try_region.click(self.run_region, choices, outputs, **run)
         self.run_whole.click(self.run_picture, choices, outputs, **run)
         self.run_anyway.click(self.run_large, None, outputs, **run)
-        self.cancel.click(self.stop, None, self.cancel, queue=False, **private)
+        self.controls.connect_cancel(self._page)
         self.truth.upload(self.compare_with_truth, self.truth, self.scores, **private)
         self.truth.clear(lambda: "", None, self.scores, **private)
         self.vote.connect([self.viewer, *self._naming], self.pair.names_hidden)
@@ -225,11 +225,6 @@ class ImageTab:
             return
         async for updates in self._follow(session, replace(large.request, confirmed=True)):
             yield updates
-
-    def stop(self, request: gr.Request) -> Any:
-        """Ask the running work to stop."""
-        self._page.session(request).cancel(PLACE)
-        return gr.update(interactive=False)
 
     @telling(lambda tab: tab.scores)
     def compare_with_truth(self, upload: str, request: gr.Request) -> Updates:

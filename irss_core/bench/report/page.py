@@ -19,6 +19,7 @@ from irss_core.bench.report.svg import series_shape, series_variable
 from irss_core.bench.report.tables import ARROWS, has_one_average, score_table
 from irss_core.bench.report.words import Fact, entry_labels, facts, many, plain
 from irss_core.bench.results import QualityResults
+from irss_core.media.atomic import atomic_file
 
 _HERE = Path(__file__).parent
 _LABEL_LENGTH = 28
@@ -43,9 +44,8 @@ def write_report(results: QualityResults, folder: Path, target: Path) -> None:
         folder: what the paths in the results are relative to.
     """
     page = _page(results, PictureStore(folder))
-    part = target.with_name(f"{target.name}.part")
-    part.write_bytes(page.encode("utf-8", "replace"))  # a file name may hold what UTF-8 cannot
-    part.replace(target)
+    with atomic_file(target, overwrite=True) as stream:
+        stream.write(page.encode("utf-8", "replace"))  # a file name may hold what UTF-8 cannot
 
 
 def _page(results: QualityResults, store: PictureStore) -> str:
