@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
@@ -27,7 +27,7 @@ class Settings(BaseSettings):
         default_factory=lambda: platformdirs.user_cache_path("irss"), description="Where weights are kept."
     )
     data_dir: Path = Field(
-        default_factory=lambda: platformdirs.user_data_path("irss"), description="Where the blind votes are kept."
+        default_factory=lambda: platformdirs.user_data_path("irss"), description="Where jobs and blind votes are kept."
     )
     offline: bool = Field(default=False, description="Never download weights.")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps.")
@@ -51,6 +51,42 @@ class Settings(BaseSettings):
     )
     temp_max_age_s: int = Field(default=3600, gt=0, description="Visitors' files are deleted after this time.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    # Jobs: work that is handed off.
+    workers: int = Field(
+        default=1, ge=0, le=64, description="Worker processes the app starts; 0: start irss worker yourself."
+    )
+    public_url: str | None = Field(
+        default=None, description="How others reach the app, for the links in mails; default: where it listens."
+    )
+    max_batch_files: int = Field(default=500, ge=1, le=500, description="Files of one submission.")
+    submissions_per_hour: int = Field(default=10, ge=1, description="Submissions an hour from one IP address.")
+    submissions_per_day: int = Field(default=20, ge=1, description="Submissions a day of one e-mail address.")
+    submissions_in_flight: int = Field(default=5, ge=1, description="Unfinished submissions of one e-mail address.")
+    keep_inputs_days: float = Field(default=7.0, gt=0, description="Inputs are deleted this long after the job.")
+    keep_results_days: float = Field(default=30.0, gt=0, description="Results and jobs are deleted after this.")
+
+    # Mail. Without a server mails become .eml files in a folder of IRSS_DATA_DIR, which the Queue tab shows.
+    smtp_host: str | None = Field(default=None, description="Mail server.")
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    mail_from: str = Field(default="IRSS <irss@localhost>", description="Sender of the mails.")
+
+    # Who may ask over HTTP.
+    oidc_issuer: str | None = Field(default=None, description="OpenID Connect issuer whose users may sign in.")
+    oidc_audience: str | None = Field(default=None, description="Audience its tokens must name.")
+    cors_origins: tuple[str, ...] = Field(default=(), description="Web origins that may call the API, as JSON.")
+    trusted_proxies: int = Field(
+        default=0, ge=0, le=8, description="Proxies in front that add to X-Forwarded-For; 0: it is not believed."
+    )
+
+    @property
+    def address(self) -> str:
+        """How others reach the app, without a slash at the end."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.listen_host, self.listen_host)  # noqa: S104
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
     @property
     def listen_host(self) -> str:

@@ -15,6 +15,16 @@
     │   ├── WeightsCorruptError        the weights' bytes are not what they must be
     │   └── UnsupportedCheckpointError a checkpoint of an architecture we do not run
     ├── ResourceError              memory or another resource ran out, after every fallback
+    │   └── StoreUnavailableError      a store cannot be read or written right now
+    ├── NotFoundError              there is nothing of that id for this caller
+    ├── NotSignedInError           no session, or one that is over
+    ├── RateLimitedError           too much in too short a time
+    ├── ConflictError              somebody else changed it first
+    │   └── IllegalTransitionError     not a step that its state allows
+    ├── MailError                  a mail was not handed over
+    │   ├── MailDeferredError          surely not taken; later it may be
+    │   ├── MailRefusedError           surely not taken, and never will be
+    │   └── MailUncertainError         nobody knows whether it was taken
     └── CancelledError             the caller asked to stop
 
 The message of each names the value, the limit and the remedy. ``code`` is stable and machine-readable,
@@ -117,6 +127,79 @@ class ResourceError(IrssError):
     code = "out-of-resources"
     http_status = 503
     retryable = True
+
+
+class StoreUnavailableError(ResourceError):
+    """A store cannot be read or written right now."""
+
+    code = "store-unavailable"
+
+
+class NotFoundError(IrssError):
+    """There is nothing of that id for this caller; alike for what never was and for what is somebody else's."""
+
+    code = "not-found"
+    http_status = 404
+
+
+class NotSignedInError(IrssError):
+    """No session, or one that is over."""
+
+    code = "not-signed-in"
+    http_status = 401
+
+
+class RateLimitedError(IrssError):
+    """Too much in too short a time; ``retry_after_s`` says when it is worth another try."""
+
+    code = "rate-limited"
+    http_status = 429
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ConflictError(IrssError):
+    """Somebody else changed it first."""
+
+    code = "conflict"
+    http_status = 409
+    retryable = True
+
+
+class IllegalTransitionError(ConflictError):
+    """Not a step that its state allows."""
+
+    code = "illegal-transition"
+    retryable = False
+
+
+class MailError(IrssError):
+    """A mail was not handed over."""
+
+    code = "mail-error"
+    http_status = 502
+
+
+class MailDeferredError(MailError):
+    """Surely not taken; later it may be."""
+
+    code = "mail-deferred"
+    retryable = True
+
+
+class MailRefusedError(MailError):
+    """Surely not taken, and never will be."""
+
+    code = "mail-refused"
+
+
+class MailUncertainError(MailError):
+    """Nobody knows whether it was taken."""
+
+    code = "mail-uncertain"
 
 
 class CancelledError(IrssError):

@@ -1,0 +1,1 @@
+"""What the ports of ``irss_core.jobs`` are on one machine and in a cloud."""
