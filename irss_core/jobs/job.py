@@ -78,8 +78,8 @@ class Job:
     cancel_requested: bool = False
     error_code: str | None = None
     error: str | None = None  # why it failed, or why the last attempt did not succeed
-    outputs: Mapping[str, str] = field(default=_NOTHING)
-    facts: Mapping[str, Any] = field(default=_NOTHING)
+    outputs: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    facts: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     started_at: float | None = None  # of the last attempt
     finished_at: float | None = None  # when it became 2 or 4
 
@@ -199,7 +199,8 @@ def redriven(job: Job, status: JobStatus, *, now: float) -> Job:
         )
     return replace(
         job, status=status, cancel_requested=False, error=None, error_code=None, updated_at=now,
-        stage=None if status is JobStatus.NOT_PROCESSED else job.stage, finished_at=None, progress=0.0,
+        stage=None if status is JobStatus.NOT_PROCESSED else job.stage, progress=0.0,
+        finished_at=None if status is JobStatus.NOT_PROCESSED else now,
     )  # fmt: skip
 
 
