@@ -68,7 +68,8 @@ class ClipWriter:
 
     Frames keep the times they are written with, to ``time_base`` (default: a fine one that holds ``fps`` exactly; MKV
     and WebM round to milliseconds, GIF to hundredths). The sound of ``audio_from`` is copied bit by bit where the
-    format allows it, else coded anew, said in ``notes``.
+    format allows it, else coded anew, said in ``notes``. The encoder's ``threads`` are as many as fit the machine; a
+    given number makes the same bytes on any machine.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class ClipWriter:
         overwrite: bool = False,
         time_base: Fraction | None = None,
         pixel_aspect: Fraction = Fraction(1),
+        threads: int | None = None,
     ) -> None:
         _check_options(width, height, fps=fps, crf=crf)
         fps = Fraction(fps).limit_denominator(100_000)
@@ -96,6 +98,7 @@ class ClipWriter:
             crf=crf,
             pixel_aspect=Fraction(pixel_aspect).limit_denominator(10_000),
             audio_from=None if audio_from is None else Path(audio_from),
+            threads=threads,
         )
         self._overwrite = overwrite
         self._frames = 0
@@ -217,6 +220,7 @@ class _Options:
     crf: int
     pixel_aspect: Fraction
     audio_from: Path | None
+    threads: int | None
 
 
 @dataclass(frozen=True)
@@ -242,9 +246,8 @@ class _Recording:
         self._last_tick = -1
         self._sound: SoundCopier | None = None
         muxer_options = dict(container.options)
-        if container.muxer in ("mp4", "mov"):  # else a start later than the sound's is rounded to milliseconds
-            ticks = self._time_base.denominator
-            muxer_options["movie_timescale"] = str(ticks * -(-_FINE_TICKS // ticks))
+        if container.muxer in ("mp4", "mov"):
+            muxer_options |= exact_start(self._time_base)
         self._output = av.open(
             "file:" + os.fspath(path), mode="w", format=container.muxer, container_options=muxer_options
         )
@@ -331,6 +334,8 @@ def _add_video(
     context = stream.codec_context
     context.flags |= Flags.frame_duration
     context.thread_type = ThreadType.AUTO  # PyAV's own default would make x264 cut every frame into slices
+    if options.threads is not None:
+        context.thread_count = options.threads
     context.sample_aspect_ratio = options.pixel_aspect
     if options.container.muxer == "gif":
         context.pix_fmt = "pal8"
@@ -339,6 +344,12 @@ def _add_video(
         context.colorspace = context.color_primaries = context.color_trc = MATRIX_BT709
         context.color_range = RANGE_LIMITED
     return stream
+
+
+def exact_start(time_base: Fraction) -> dict[str, str]:
+    """The option without which MP4 and MOV round a start of the pictures after the sound's to milliseconds."""
+    ticks = time_base.denominator
+    return {"movie_timescale": str(ticks * -(-_FINE_TICKS // ticks))}
 
 
 def fine_time_base(fps: Fraction) -> Fraction:

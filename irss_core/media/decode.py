@@ -80,6 +80,9 @@ def _inspected(path: Path, limits: ImageLimits) -> Iterator[tuple[Source, ImageH
             has_alpha=inspection.has_alpha,
             frames=inspection.frames,
             size_bytes=source.size_bytes,
+            orientation=inspection.orientation,
+            exif=inspection.exif,
+            icc_profile=inspection.icc_profile,
         )
         yield source, header, inspection
 

@@ -1,4 +1,4 @@
-"""Stills out: :func:`write_image`."""
+"""Stills out: :func:`write_image`, and :func:`encode_image` for what need not outlast a power cut."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BY_SUFFIX = {
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
 }
 _ALIASES = {"JPG": "JPEG", "TIF": "TIFF"}
-_MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383}  # the JPEG format allows 65,535, libjpeg stops here
+MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383}  # the JPEG format allows 65,535, libjpeg stops here
 _FULL_CHROMA_FROM = 90
 _LOSSLESS = 100
 _LOSSLESS_WEBP_EFFORT = 20  # of 100; more is much slower for a few per cent
@@ -62,11 +62,28 @@ def write_image(
     target = _target_format(path, format)
     _check_quality(quality)
     _check_sides(picture, path, target)
+    with atomic_file(path, overwrite=overwrite) as stream:
+        return _write(stream, picture, target, quality=quality, keep_metadata=keep_metadata)
+
+
+def encode_image(picture: Picture, path: Path, *, format: str, quality: int = 90) -> tuple[str, ...]:
+    """Write ``picture`` as ``write_image`` does, but over whatever is there and with no care for a crash.
+
+    Raises:
+        InvalidOptionError, UnsupportedFormatError: as ``write_image``. OSError: the disk is full or failing.
+    """
+    target = _target_format(path, format)
+    _check_quality(quality)
+    _check_sides(picture, path, target)
+    with path.open("wb") as stream:
+        return _write(stream, picture, target, quality=quality, keep_metadata=True)
+
+
+def _write(stream: BinaryIO, picture: Picture, target: str, *, quality: int, keep_metadata: bool) -> tuple[str, ...]:
     picture, notes = _fitted(picture, target)
     camera = read_exif(picture.exif if keep_metadata else None)  # once more: no position leaves through here
     exif = with_size(camera.block, picture.width, picture.height) if camera.block else None
-    with atomic_file(path, overwrite=overwrite) as stream:
-        _encode(stream, picture, target, quality=quality, exif=exif)
+    _encode(stream, picture, target, quality=quality, exif=exif)
     return (*notes, camera.note) if camera.note else notes
 
 
@@ -91,7 +108,7 @@ def _check_quality(quality: int) -> None:
 
 
 def _check_sides(picture: Picture, path: Path, target: str) -> None:
-    limit = _MAX_SIDES.get(target)
+    limit = MAX_SIDES.get(target)
     if limit is not None and max(picture.width, picture.height) > limit:
         raise InvalidOptionError(
             f"{shown_name(path)} would be {picture.width:,} x {picture.height:,} pixels; {target} holds at most "

@@ -6,7 +6,7 @@ This is the module to import; the work is done in ``decode``, ``encode``, ``pixe
 from __future__ import annotations
 
 from irss_core.media.decode import read_header, read_image
-from irss_core.media.encode import write_image
+from irss_core.media.encode import encode_image, write_image
 from irss_core.media.picture import IMAGE_SUFFIXES, OUTPUT_FORMATS, ImageHeader, ImageLimits, Picture
 from irss_core.media.pixels import bleed_color, thumbnail_rgb, to_rgb8
 
@@ -17,6 +17,7 @@ __all__ = [
     "ImageLimits",
     "Picture",
     "bleed_color",
+    "encode_image",
     "read_header",
     "read_image",
     "thumbnail_rgb",

@@ -78,7 +78,8 @@ class ImageHeader:
 
     ``mode`` is Pillow's name for the stored layout, with ``;16`` appended to colour of 16 bits (``RGB;16``).
     ``bit_depth`` is what :func:`read_image` returns: 16 for more than 8 bits a channel, else 8. ``frames`` counts the
-    frames of an animation or the pages of a TIFF, as far as they are counted (see ``pages.py``).
+    frames of an animation or the pages of a TIFF, as far as they are counted (see ``pages.py``). ``orientation`` is
+    EXIF's, already applied to the sides; ``exif`` and ``icc_profile`` are what will travel with the pixels, if sound.
     """
 
     format: str
@@ -89,6 +90,9 @@ class ImageHeader:
     has_alpha: bool
     frames: int
     size_bytes: int
+    orientation: int = 1
+    exif: bytes | None = None
+    icc_profile: bytes | None = None
 
     @property
     def animated(self) -> bool:

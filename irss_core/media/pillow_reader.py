@@ -70,6 +70,8 @@ def inspect_with_pillow(source: Source, kind: str, limits: ImageLimits) -> Inspe
         decode=lambda: _decode(source, image, exif),
         frames=max(1, frames),
         orientation=exif.orientation,
+        exif=exif.block,
+        icc_profile=image.info.get("icc_profile"),
     )
 
 

@@ -96,6 +96,8 @@ def inspect_png(source: Source, limits: ImageLimits) -> Inspected:
         decode=lambda: _decode(source, layout, exif.block, exif.note),
         frames=max(1, int.from_bytes(animation[:4], "big")) if animation and len(animation) == 8 else 1,
         orientation=exif.orientation,
+        exif=exif.block,
+        icc_profile=_profile(source, layout)[0],
     )
 
 

@@ -25,7 +25,10 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Inspected:
-    """What a header says, sides as stored; ``decode`` does the rest and is called at most once."""
+    """What a header says, sides as stored; ``decode`` does the rest and is called at most once.
+
+    ``exif`` is the cleaned block that will travel on, ``icc_profile`` the profile as stored.
+    """
 
     width: int
     height: int
@@ -35,6 +38,8 @@ class Inspected:
     decode: Callable[[], Decoded]
     frames: int = 1
     orientation: int = 1
+    exif: bytes | None = None
+    icc_profile: bytes | None = None
 
 
 def present(*notes: str | None) -> tuple[str, ...]:

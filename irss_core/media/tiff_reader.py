@@ -107,6 +107,8 @@ def _inspect_16bit(source: Source, page: Page, camera: CameraData, pages: int) -
         decode=lambda: _decode_16bit(source, page, camera),
         frames=pages,
         orientation=camera.orientation,
+        exif=camera.block,
+        icc_profile=page.icc_profile,
     )
 
 
@@ -131,6 +133,8 @@ def _inspect_with_pillow(source: Source, page: Page, camera: CameraData, pages: 
         has_alpha=image.mode in ("RGBA", "LA", "PA"),
         decode=lambda: _decode_with_pillow(source, image, page, camera),
         frames=pages,
+        exif=camera.block,
+        icc_profile=page.icc_profile,
     )
 
 

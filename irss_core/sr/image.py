@@ -16,7 +16,7 @@ from irss_core.sr.arrays import to_pixels, to_tensor
 from irss_core.sr.catalog import Grid
 from irss_core.sr.device import DTYPE_NAMES, choose_device, choose_dtype
 from irss_core.sr.loader import LoadedModel
-from irss_core.sr.memory import PeakMemory, reusing_memory
+from irss_core.sr.memory import PeakMemory, reusing_memory, working_budget_bytes
 from irss_core.sr.networks import StillNetwork
 from irss_core.sr.recurrent import RecurrentRunner, to_grid
 from irss_core.sr.resample import ResampleMethod, enlarge, resize
@@ -70,6 +70,7 @@ class ImageUpscaler:
         self.output_grid = output_grid
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device, dtype)
+        self._memory_limit_bytes = memory_limit_bytes
         self._tiled: TiledRunner | None = None
         self.recurrent: RecurrentRunner | None = None
         if model.architecture == "frnet":
@@ -94,6 +95,7 @@ class ImageUpscaler:
         *,
         outscale: float | None = None,
         tile: TileSize = "auto",
+        budget_bytes: int | None = None,
         progress: ProgressCallback | None = None,
         cancel: CancelToken | None = None,
     ) -> UpscaleResult:
@@ -104,6 +106,7 @@ class ImageUpscaler:
             outscale: any factor above 0 up to 16; the model runs at its own scale and the result is resampled
                 with antialiasing.
             tile: side of a tile in input pixels, or "auto" for what memory allows.
+            budget_bytes: working memory that "auto" plans with; by default ``working_budget_bytes``.
             progress: called with a time left as the run goes on.
             cancel: stops the run within one block of the network or one tile.
 
@@ -128,7 +131,7 @@ class ImageUpscaler:
                 once.advance()
                 output = TiledOutput(enlarged, 1, (), torch.uint8)
             else:
-                output = self._run(_three_channels(image), tile, meter)
+                output = self._run(_three_channels(image), tile, meter, budget_bytes)
                 if self._tiled is not None and self.output_grid == "corner":
                     output = replace(output, pixels=self._on_corner_grid(output.pixels))
                 enlarged = resize(output.pixels, height=target[0], width=target[1])
@@ -159,17 +162,23 @@ class ImageUpscaler:
             )
         return factor
 
+    def working_budget_bytes(self) -> int:
+        """Return the working memory a run that begins now may plan with: the limit set, else by what is free."""
+        return working_budget_bytes(self.device, self._memory_limit_bytes)
+
     def estimate_memory_bytes(self, height: int, width: int) -> int:
         """Return the memory a run on a picture of that size takes beside what the process holds already, estimated."""
         pictures = 3 * height * width * (1 + self.model.scale**2)
         runner = self._tiled or self.recurrent
         return pictures + (runner.estimate_memory_bytes(height, width) if runner else 0)
 
-    def _run(self, image: np.ndarray, tile: TileSize, meter: Callable[[float], ProgressMeter]) -> TiledOutput:
+    def _run(
+        self, image: np.ndarray, tile: TileSize, meter: Callable[[float], ProgressMeter], budget_bytes: int | None
+    ) -> TiledOutput:
         if self._tiled is not None:
-            return self._tiled.run(image, tile=tile, meter=meter)
+            return self._tiled.run(image, tile=tile, meter=meter, budget_bytes=budget_bytes)
         assert self.recurrent is not None  # noqa: S101  one of the two runners is there whenever a network is
-        return self.recurrent.run_still(image, tile=tile, meter=meter)
+        return self.recurrent.run_still(image, tile=tile, meter=meter, budget_bytes=budget_bytes)
 
     def _resample(self, image: np.ndarray, factor: float, target: tuple[int, int]) -> np.ndarray:
         method: ResampleMethod = "bicubic" if self.model.name == "bicubic" else "lanczos"

@@ -74,7 +74,14 @@ class RecurrentRunner:
         state = 3 * height * width * (1 + 3 * self.scale**2) * 4
         return state + min(size, height) * min(size, width) * self._bytes_per_pixel
 
-    def run_still(self, pixels: np.ndarray, *, tile: TileSize, meter: Callable[[float], ProgressMeter]) -> TiledOutput:
+    def run_still(
+        self,
+        pixels: np.ndarray,
+        *,
+        tile: TileSize,
+        meter: Callable[[float], ProgressMeter],
+        budget_bytes: int | None = None,
+    ) -> TiledOutput:
         """Return a picture as the last frame of a clip that shows it still for the warm-up; see ``step``."""
         frames = WARM_UP_FRAMES + 1
         progress = meter(frames * pixels.shape[0] * pixels.shape[1])
@@ -82,7 +89,9 @@ class RecurrentRunner:
         fallbacks: list[str] = []
         for index in range(frames):
             wanted = index == frames - 1
-            output = self.step(pixels, state, tile=tile, progress=progress, want_pixels=wanted)
+            output = self.step(
+                pixels, state, tile=tile, progress=progress, want_pixels=wanted, budget_bytes=budget_bytes
+            )
             state = output.state
             fallbacks.extend(output.fallbacks)
         dtype = self._dtype_for(pixels)
@@ -96,6 +105,7 @@ class RecurrentRunner:
         tile: TileSize = "auto",
         progress: ProgressMeter | None = None,
         want_pixels: bool = True,
+        budget_bytes: int | None = None,
     ) -> FrameOutput:
         """Return the next frame of a clip at the network's scale.
 
@@ -104,12 +114,13 @@ class RecurrentRunner:
             state: what the frame before gave, or None for the first frame after a cut.
             progress: counts input pixels done, and is asked whether to stop, after every tile.
             want_pixels: False skips making pixels of a frame that only warms the state up.
+            budget_bytes: working memory that ``tile`` "auto" plans with; by default what is free now.
 
         Raises:
             ResourceError: out of memory with the smallest tiles. CancelledError: asked to stop.
             ModelError: the network gives NaN or infinity even in fp32.
         """
-        dtype, size = self._dtype_for(pixels), self._tile_size(tile)
+        dtype, size = self._dtype_for(pixels), self._tile_size(tile, budget_bytes)
         fallbacks: list[str] = []
         with self._lock, torch.inference_mode():
             while True:
@@ -148,9 +159,9 @@ class RecurrentRunner:
         width = self._original.srnet.conv_out.in_channels
         return 3 * width * self.scale**2 * self._dtype.itemsize
 
-    def _tile_size(self, tile: TileSize) -> int:
+    def _tile_size(self, tile: TileSize, budget_bytes: int | None = None) -> int:
         if tile == "auto":
-            budget = working_budget_bytes(self._device, self._memory_limit_bytes)
+            budget = budget_bytes or working_budget_bytes(self._device, self._memory_limit_bytes)
             return max(int(math.sqrt(budget / 2 / self._bytes_per_pixel)) - 2 * self._original.reach, MIN_TILE)
         if tile < MIN_TILE:
             raise InvalidOptionError(f"Tile size {tile} is below {MIN_TILE}. Use {MIN_TILE} or more, or auto.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -14,23 +16,34 @@ _HISTOGRAM_CHANGE = 0.25  # share of pixels that changed their bin
 _ABOVE_RECENT = 3.0  # a cut changes this many times more pixels than the scene's own motion does
 
 
-class SceneCutDetector:
-    """Tells, frame by frame, whether a new scene begins; holds one thumbnail and two numbers."""
+@dataclass(frozen=True, eq=False)
+class SceneState:
+    """What a detector carries from frame to frame: the last one's thumbnail (27x48 uint8 luma) and recent motion."""
 
-    def __init__(self) -> None:
-        self._previous: np.ndarray | None = None
-        self._recent_change = 0.0
+    previous: np.ndarray | None = None
+    recent_change: float = 0.0
+
+
+_BEFORE_THE_FIRST_FRAME = SceneState()
+
+
+class SceneCutDetector:
+    """Tells, frame by frame, whether a new scene begins; ``state`` lets another one go on from here."""
+
+    def __init__(self, state: SceneState = _BEFORE_THE_FIRST_FRAME) -> None:
+        self.state = state
 
     def starts_scene(self, frame: np.ndarray) -> bool:
         """Return whether this frame (HxWx3 uint8 RGB) begins a new scene; the first frame always does."""
         luma = np.asarray(Image.fromarray(frame).convert("L").resize(_THUMBNAIL, Image.Resampling.BOX))
-        previous, self._previous = self._previous, luma
+        previous, recent_change = self.state.previous, self.state.recent_change
         if previous is None:
+            self.state = SceneState(luma)
             return True
         change = float(np.abs(luma.astype(np.int16) - previous).mean()) / 255
         moved = np.abs(_histogram(luma) - _histogram(previous)).sum() / (2 * luma.size)
-        cut = change > max(_PIXEL_CHANGE, _ABOVE_RECENT * self._recent_change) and moved > _HISTOGRAM_CHANGE
-        self._recent_change = 0.0 if cut else 0.7 * self._recent_change + 0.3 * change
+        cut = change > max(_PIXEL_CHANGE, _ABOVE_RECENT * recent_change) and moved > _HISTOGRAM_CHANGE
+        self.state = SceneState(luma, 0.0 if cut else 0.7 * recent_change + 0.3 * change)
         return bool(cut)
 
 

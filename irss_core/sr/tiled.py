@@ -104,7 +104,12 @@ class TiledRunner:
         return body_area * self._body_bytes + render_area * self._render_bytes
 
     def run(
-        self, pixels: np.ndarray, *, tile: TileSize = "auto", meter: Callable[[float], ProgressMeter]
+        self,
+        pixels: np.ndarray,
+        *,
+        tile: TileSize = "auto",
+        meter: Callable[[float], ProgressMeter],
+        budget_bytes: int | None = None,
     ) -> TiledOutput:
         """Return the picture at the network's scale.
 
@@ -112,6 +117,7 @@ class TiledRunner:
             pixels: HxWx3 RGB, uint8 or uint16. 16 bit always runs in fp32: bf16 and fp16 hold fewer bits than it has.
             tile: side of a tile in input pixels, or "auto" for what memory allows.
             meter: makes the progress meter for a total amount of work.
+            budget_bytes: working memory that "auto" plans with; by default what is free now.
 
         Raises:
             InvalidOptionError: the tile is too small.
@@ -126,7 +132,7 @@ class TiledRunner:
         padded = (
             np.pad(pixels, padding, mode="edge") if rows * stride != height or columns * stride != width else pixels
         )
-        plan = self._plan(rows, columns, tile)
+        plan = self._plan(rows, columns, tile, budget_bytes)
         dtype = self._dtype if pixels.dtype == np.uint8 else torch.float32
         fallbacks: list[str] = []
         with self._lock, torch.inference_mode():
@@ -156,7 +162,7 @@ class TiledRunner:
     def _render_bytes(self) -> int:
         return self._costs.render_channels * self._dtype.itemsize
 
-    def _plan(self, rows: int, columns: int, tile: TileSize) -> TilePlan:
+    def _plan(self, rows: int, columns: int, tile: TileSize, budget_bytes: int | None = None) -> TilePlan:
         exact = self._original.features_reach == 0
         if tile != "auto":
             if tile < MIN_TILE:
@@ -165,7 +171,7 @@ class TiledRunner:
             return TilePlan(
                 max(rows, columns) if exact else side, min(side, _MAX_RENDER_TILE), 0 if exact else BODY_OVERLAP
             )
-        budget = working_budget_bytes(self._device, self._memory_limit_bytes)
+        budget = budget_bytes or working_budget_bytes(self._device, self._memory_limit_bytes)
         render = int(math.sqrt(budget / 4 / self._render_bytes)) - 2 * self._original.render_reach
         render = min(max(render, MIN_TILE), _MAX_RENDER_TILE)
         if exact:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from irss_core.errors import CancelledError, InputError
+from irss_core.errors import CancelledError, CorruptMediaError, InputError, InvalidOptionError
 from irss_core.progress import CancelToken, ProgressUpdate
+from irss_core.sr.clip_state import read_clip_state, write_clip_state
 from irss_core.sr.image import ImageUpscaler
 from irss_core.sr.loader import LoadedModel
 from irss_core.sr.scenes import SceneCutDetector
-from irss_core.sr.video import VideoUpscaler
+from irss_core.sr.video import ClipState, VideoUpscaler
 from tests.tiny_models import baseline, noise_picture, tiny_frnet, tiny_srvgg
 
 
@@ -143,3 +148,80 @@ def test_clip_without_frames_is_an_error() -> None:
 def test_frames_of_two_sizes_are_an_error_that_names_the_frame() -> None:
     with pytest.raises(InputError, match=r"Frame 3 is 9x8, the first one 16x8"):
         upscaled(tiny_srvgg(), [*clip(2), noise_picture(8, 9)])
+
+
+def from_file(state: ClipState, path: Path) -> ClipState:
+    write_clip_state(state, path)
+    return read_clip_state(path)
+
+
+@pytest.mark.parametrize("make", [tiny_frnet, tiny_srvgg, baseline])
+@pytest.mark.parametrize("done", [1, 5, 7, 8, 9, 15])
+def test_run_goes_on_from_a_file_to_the_bit(make: Callable[[], LoadedModel], done: int, tmp_path: Path) -> None:
+    frames = two_scenes()  # the cut is at frame 8: before, at and after it, and within the look-ahead
+    upscaler = VideoUpscaler(make(), device="cpu", dtype="fp32")
+    whole = upscaler.start()
+    expected = list(whole.frames(frames))
+    first = upscaler.start()
+    made = list(itertools.islice(first.frames(frames), done))
+    second = VideoUpscaler(make(), device="cpu", dtype="fp32").start(state=from_file(first.state(), tmp_path / "s"))
+    made += list(second.frames(frames[done:]))
+    assert all(np.array_equal(a, b) for a, b in zip(made, expected, strict=True))
+    facts = [replace(run.report(), seconds=0, peak_memory_bytes=0) for run in (second, whole)]
+    assert facts[0] == facts[1]
+
+
+def test_run_goes_on_after_the_last_frame_with_nothing(tmp_path: Path) -> None:
+    run = VideoUpscaler(tiny_frnet(), device="cpu", dtype="fp32").start()
+    list(run.frames(clip(3)))
+    again = VideoUpscaler(tiny_frnet(), device="cpu", dtype="fp32").start(state=from_file(run.state(), tmp_path / "s"))
+    assert list(again.frames([])) == []
+    assert again.report().frames == 3
+
+
+def test_state_keeps_the_layout_of_its_tensors(tmp_path: Path) -> None:
+    run = VideoUpscaler(tiny_frnet(), device="cpu", dtype="fp32").start()
+    list(run.frames(clip(3)))
+    before, after = run.state().sequence, from_file(run.state(), tmp_path / "s").sequence
+    assert before is not None
+    assert after is not None
+    for a, b in ((before.lr, after.lr), (before.hr, after.hr)):
+        assert torch.equal(a, b)
+        assert a.stride()[1:] == b.stride()[1:]
+
+
+def test_run_of_another_model_or_scale_does_not_go_on() -> None:
+    run = VideoUpscaler(tiny_srvgg(), device="cpu", dtype="fp32").start()
+    list(run.frames(clip(2)))
+    with pytest.raises(InvalidOptionError, match="begun with tiny at x4"):
+        VideoUpscaler(baseline()).start(state=run.state())
+    with pytest.raises(InvalidOptionError, match="at x2"):
+        VideoUpscaler(tiny_srvgg()).start(outscale=2, state=run.state())
+
+
+def test_frame_of_another_size_after_a_break_is_named_by_its_place_in_the_clip() -> None:
+    run = VideoUpscaler(tiny_srvgg(), device="cpu", dtype="fp32").start()
+    list(run.frames(clip(2)))
+    with pytest.raises(InputError, match="Frame 4 is 9x8"):
+        list(VideoUpscaler(tiny_srvgg()).start(state=run.state()).frames([*clip(1), noise_picture(8, 9)]))
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x05\x06" + bytes(18)])
+def test_file_without_a_state_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "s").write_bytes(content)
+    with pytest.raises(CorruptMediaError, match="state of a clip"):
+        read_clip_state(tmp_path / "s")
+
+
+def test_clip_keeps_the_tiles_it_began_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    upscaler = VideoUpscaler(tiny_srvgg(), device="cpu", dtype="fp32", memory_limit_bytes=300_000)
+    run = upscaler.start()
+    frames = clip(4, height=64, width=64)
+    made = run.frames(frames)
+    next(made)
+    tiles = run.report().tiles
+    assert tiles > 1
+    monkeypatch.setattr(upscaler.image_upscaler, "_memory_limit_bytes", 1 << 30)
+    again = upscaler.start(state=from_file(run.state(), tmp_path / "s"))
+    list(again.frames(frames[1:]))
+    assert again.report().tiles == 4 * tiles
