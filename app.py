@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from irss_core import __version__
 from irss_core.config import Settings
+from irss_core.errors import InvalidOptionError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -30,7 +31,7 @@ _WARM_MODELS = ("realesrgan-x4plus", "tecogan-x4")
 
 
 def build_app(settings: Settings) -> FastAPI:
-    """Return the ASGI app: /health, the visitors' files, the page's own files, and the page at "/".
+    """Return the ASGI app: the HTTP API, the visitors' files, the page's own files, and the page at "/".
 
     Nothing is loaded yet but the page; torch and the first models come in the background once the app runs.
     """
@@ -45,23 +46,28 @@ def build_app(settings: Settings) -> FastAPI:
     from fastapi import FastAPI
     from fastapi.staticfiles import StaticFiles
 
+    from irss_core.api import build_api
     from irss_core.services import build_services
     from irss_core.ui import layout
     from irss_core.ui.events import Page
     from irss_core.ui.running import InferenceLine
+    from irss_core.worker_processes import WorkerProcesses
 
     services, line = build_services(settings), InferenceLine()
+    workers = WorkerProcesses(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sessions.sweep_regularly()
         threading.Thread(target=_warm_up, args=(services,), name="warm-up", daemon=True).start()
+        workers.start()
         yield
+        await asyncio.to_thread(workers.stop)
         line.close()
         sessions.close()
 
     app = FastAPI(title="IRSS", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    _add_health(app, services)
+    build_api(app, services)
     _add_results(app, sessions)
     folder = settings.cache_dir / "examples"
     pictures, clips = _examples(folder)
@@ -83,7 +89,12 @@ def serve(settings: Settings) -> int:
         sys.stderr.write(f"{_why_not(error, host, port)}\n")
         return 1
     with listener, contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve_on(listener, build_app(settings), address=_address(host, port)))
+        try:
+            app = build_app(settings)
+        except InvalidOptionError as error:  # settings that do not go together
+            sys.stderr.write(f"{error}\n")
+            return 1
+        asyncio.run(_serve_on(listener, app, address=_address(host, port)))
     return 0
 
 
@@ -126,7 +137,9 @@ async def _serve_on(listener: socket.socket, app: FastAPI, *, address: str) -> N
     """Serve until told to stop, and say where as soon as the app answers."""
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
+    # Whom X-Forwarded-For names is the API's to decide (IRSS_TRUSTED_PROXIES); uvicorn would believe any local client.
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5, proxy_headers=False)
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not (server.started or serving.done()):
         await asyncio.sleep(0.02)
@@ -137,27 +150,6 @@ async def _serve_on(listener: socket.socket, app: FastAPI, *, address: str) -> N
         await asyncio.sleep(0.1)
     app.state.wind_down()
     await serving
-
-
-def _add_health(app: FastAPI, services: Services) -> None:
-    """Answer /health at once, whatever is being computed; it never waits for torch."""
-    from irss_core.sr.catalog import MODELS
-    from irss_core.sr.weights import weights_status
-
-    @app.get("/health")
-    async def health() -> dict[str, object]:
-        cache_dir = services.settings.cache_dir
-        present = [name for name, spec in MODELS.items() if weights_status(spec, cache_dir=cache_dir).available]
-        return {"status": "ok", "version": __version__, "device": _device_in_use(services.settings), "models": present}
-
-
-def _device_in_use(settings: Settings) -> str:
-    """Return the device that is computed on, or what was asked for as long as torch is not loaded."""
-    if "irss_core.sr.device" not in sys.modules or settings.device != "auto":
-        return settings.device
-    from irss_core.sr.device import choose_device
-
-    return str(choose_device(settings.device))
 
 
 def _add_results(app: FastAPI, sessions: SessionStore) -> None:

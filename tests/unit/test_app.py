@@ -45,6 +45,25 @@ def test_health_answers_with_what_works(client: TestClient) -> None:
     assert "realesrgan-x2plus" not in body["models"], "its weights are not in this cache"
 
 
+def test_the_api_and_the_page_stand_side_by_side(client: TestClient) -> None:
+    assert client.get("/openapi.json").json()["info"]["title"] == "IRSS"
+    for path in ("/jobs", "/upload", "/batches/x/y"):
+        assert client.get(path).headers["content-type"] == "application/problem+json", path
+    uploaded = client.post("/gradio_api/upload", files={"files": ("a.txt", b"the page's own upload")})
+    assert uploaded.status_code == 200
+    assert Path(uploaded.json()[0]).read_bytes() == b"the page's own upload"
+    assert client.get("/config").json()["title"].startswith("IRSS · ")
+
+
+def test_settings_that_do_not_go_together_give_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings(port=_free_port(), host="127.0.0.1", oidc_issuer="https://login.example.org")
+    assert entry.serve(settings) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("IRSS_OIDC_ISSUER is set and IRSS_OIDC_AUDIENCE is not")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
 def test_the_page_asks_no_other_host_for_anything(client: TestClient) -> None:
     page = client.get("/").text
     head = page[: page.index("window.gradio_config")]
@@ -138,6 +157,12 @@ def test_an_address_that_is_not_ours_is_named(capsys: pytest.CaptureFixture[str]
 )
 def test_the_address_to_open_is_one_that_a_browser_takes(host: str, address: str) -> None:
     assert entry._address(host, 1) == address
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _call(client: TestClient, endpoint: str, data: list[Any]) -> str:
