@@ -1,14 +1,19 @@
-"""Services: what every entry point works with, built once from the settings."""
+"""Services: what every entry point works with, built once from the settings.
+
+torch comes with the first model that is asked for, so that a worker that waits for work is small.
+"""
 
 from __future__ import annotations
 
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from irss_core.config import MEBIBYTE, Settings
 from irss_core.errors import UnknownModelError
@@ -16,10 +21,17 @@ from irss_core.media.images import ImageLimits
 from irss_core.media.video import ClipLimits
 from irss_core.progress import CancelToken, ProgressCallback
 from irss_core.sr.catalog import find_model
-from irss_core.sr.image import ImageUpscaler
-from irss_core.sr.loader import LoadedModel, load_checkpoint, load_model
-from irss_core.sr.video import VideoUpscaler
 from irss_core.votes import FILENAME, VoteStore
+
+if TYPE_CHECKING:
+    from irss_core.jobs.delivery import Patience
+    from irss_core.jobs.options import Stage
+    from irss_core.jobs.service import JobService
+    from irss_core.jobs.stages import StageFunction
+    from irss_core.jobs.worker import Pace, Worker
+    from irss_core.sr.image import ImageUpscaler
+    from irss_core.sr.loader import LoadedModel
+    from irss_core.sr.video import VideoUpscaler
 
 OWN_PREFIX = "own:"
 _MODELS_IN_MEMORY = 6
@@ -47,6 +59,22 @@ class Services:
         self._own: OrderedDict[str, LoadedModel] = OrderedDict()
         self._loading = threading.Lock()
         self._inference = threading.Lock()
+        self._jobs: JobService | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def jobs(self) -> JobService:
+        """Where work is handed off; the first call makes what it needs in the data folder.
+
+        Raises:
+            StoreUnavailableError: the data folder cannot be used.
+        """
+        with self._opening:
+            if self._jobs is None:
+                from irss_core.local_jobs import build_job_service
+
+                self._jobs = build_job_service(self.settings)
+            return self._jobs
 
     def image_upscaler(
         self,
@@ -62,6 +90,8 @@ class Services:
             UnknownModelError: no such model, or a visitor's own that is no longer kept.
             ModelError: its weights cannot be had or used. InvalidOptionError: it takes no such denoise strength.
         """
+        from irss_core.sr.image import ImageUpscaler
+
         key = (name, denoise)
         with self._loading:
             if key not in self._ready:
@@ -86,6 +116,8 @@ class Services:
 
     def video_upscaler(self, name: str, *, denoise: float | None = None) -> VideoUpscaler:
         """Return the model of that name for clips, on the same loaded network; raises as ``image_upscaler``."""
+        from irss_core.sr.video import VideoUpscaler
+
         return VideoUpscaler.sharing(self.image_upscaler(name, denoise=denoise))
 
     def add_checkpoint(self, path: Path) -> LoadedModel:
@@ -94,6 +126,8 @@ class Services:
         Raises:
             ModelError: not a checkpoint we can run; says what it looks like.
         """
+        from irss_core.sr.loader import load_checkpoint
+
         name = f"{OWN_PREFIX}{secrets.token_hex(16)}"
         model = replace(load_checkpoint(path), name=name)
         with self._loading:
@@ -121,6 +155,8 @@ class Services:
     ) -> LoadedModel:
         if name.startswith(OWN_PREFIX):
             return self._own_model(name)
+        from irss_core.sr.loader import load_model
+
         return load_model(
             find_model(name),
             cache_dir=self.settings.cache_dir,
@@ -142,3 +178,58 @@ class Services:
 def build_services(settings: Settings) -> Services:
     """Return the services for these settings; loads nothing yet."""
     return Services(settings)
+
+
+def build_worker(
+    settings: Settings,
+    *,
+    pace: Pace | None = None,
+    patience: Patience | None = None,
+    stages: Mapping[Stage, StageFunction] | None = None,
+) -> Worker:
+    """Return a worker for the queues of these settings, with a folder of its own for temporary files.
+
+    Args:
+        pace: Its times, by default those of ``Pace``.
+        patience: Those of its courier, by default those of ``Patience``.
+        stages: What is done at each stage, by default ``STAGES``.
+
+    Raises:
+        StoreUnavailableError: the data folder cannot be used.
+    """
+    from irss_core.jobs.delivery import Courier
+    from irss_core.jobs.letters import compose_result
+    from irss_core.jobs.retention import Retention
+    from irss_core.jobs.stages import STAGES, Workshop
+    from irss_core.jobs.sweeper import Sweeper
+    from irss_core.jobs.worker import Worker
+    from irss_core.local_jobs import JOURNAL, file_objects
+
+    services = build_services(settings)
+    service = services.jobs
+    scratch = settings.data_dir / "scratch" / secrets.token_hex(8)
+    scratch.mkdir(mode=0o700, parents=True)
+    compose = partial(
+        compose_result, objects=service.objects, sender=settings.mail_from, address=settings.address, scratch=scratch
+    )
+    retention = Retention(
+        service,
+        scratch=scratch,
+        delete_parts=file_objects(settings).sweep_parts,
+        notes=[settings.data_dir / JOURNAL],
+    )
+    return Worker(
+        service,
+        Workshop(objects=service.objects, models=services, scratch=scratch),
+        courier=Courier(
+            store=service.store,
+            mails=service.mails,
+            mailer=service.mailer,
+            clock=service.clock,
+            compose=compose,
+            patience=patience,
+        ),
+        sweeper=Sweeper(service, retention=retention),
+        stages=stages or STAGES,
+        pace=pace,
+    )

@@ -10,8 +10,8 @@ from pathlib import Path
 from irss_core.bench.dataset import Dataset, Kind, Limits, brings_inputs, find_samples
 from irss_core.errors import InputError
 from irss_core.media.images import IMAGE_SUFFIXES, read_header
+from irss_core.media.zips import ACCEPTED, MAX_FILES, ZIP_SUFFIX, Places, clean, unpack
 from irss_core.ui.sessions import link_or_copy
-from irss_core.ui.zip_sets import ACCEPTED, MAX_FILES, Places, clean, unpack
 
 _DIGITS = re.compile(r"\d+")
 
@@ -40,12 +40,12 @@ def take_uploads(files: Sequence[Path], folder: Path, *, limits: Limits, max_byt
     Raises:
         InputError: nothing that can be measured, a zip beside others, too much, or a zip that is damaged or hostile.
     """
-    zips = [path for path in files if path.suffix.lower() == ".zip"]
+    zips = [path for path in files if path.suffix.lower() == ZIP_SUFFIX]
     if zips and len(files) > 1:
         raise InputError(f"{zips[0].name} is a whole data set. Give it alone, or give pictures and clips only.")
     if zips:
         root = folder / clean(zips[0].stem)
-        left_out = unpack(zips[0], root, max_bytes=max_bytes)
+        left_out = unpack(zips[0], root, max_bytes=max_bytes).left_out
         return UploadedSet(_without_wrapper(root, limits), root.name, left_out)
     _check(files, max_bytes)
     root = folder / (clean(files[0].stem) if len(files) == 1 else f"{len(files)} uploaded files")

@@ -257,7 +257,7 @@ class BenchTab:
             yield {self.run_anyway: gr.update(visible=False), **updates}
 
     def _question(self, large: LargeBench) -> Updates:
-        words = f"This will take about {rendering.time_words(large.seconds)} on this machine. {wording.QUEUE_LATER}"
+        words = f"This will take about {rendering.time_words(large.seconds)} on this machine. {wording.RUN_NOW}"
         return {self.status: rendering.notice(words, kind="warn"), self.run_anyway: gr.update(visible=True)}
 
     def _table(self, results: QualityResults) -> Updates:

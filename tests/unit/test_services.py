@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from safetensors.torch import save_file
 
 from irss_core.config import Settings
@@ -77,7 +78,53 @@ def test_one_inference_at_a_time(services: Services) -> None:
     thread.join()
 
 
-LIGHT = ("errors", "config", "progress", "sr.catalog", "sr.tiling", "media.images", "media.video")
+def test_the_jobs_are_opened_once_at_the_first_call(tmp_path: Path) -> None:
+    services = build_services(Settings(data_dir=tmp_path / "data"))
+    assert not (tmp_path / "data").exists()
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.append(services.jobs)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(map(id, found))) == 1
+    assert (tmp_path / "data" / "secret.key").stat().st_mode & 0o077 == 0
+
+
+def test_mails_go_to_the_server_that_is_set_else_to_a_folder(tmp_path: Path) -> None:
+    settings = {"data_dir": tmp_path, "smtp_password": SecretStr("secret")}
+    assert type(build_services(Settings(**settings)).jobs.mailer).__name__ == "OutboxFolder"
+    assert type(build_services(Settings(**settings, smtp_host="mail.example.org")).jobs.mailer).__name__ == "SmtpMailer"
+
+
+def test_limits_are_those_of_the_settings(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, max_batch_files=7, keep_inputs_days=1.5)
+    limits = build_services(settings).jobs.limits
+    assert (limits.max_files, limits.keep_inputs_s) == (7, 1.5 * 86_400)
+
+
+def test_a_worker_without_work_does_not_load_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, threading; from irss_core.config import Settings; from irss_core.services import build_worker; "
+        f"build_worker(Settings(data_dir={str(tmp_path)!r})).run_until_idle(threading.Event()); "
+        "sys.exit('torch' in sys.modules or 'fastapi' in sys.modules or 'gradio' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+LIGHT = (
+    "errors",
+    "config",
+    "progress",
+    "sr.catalog",
+    "sr.tiling",
+    "media.images",
+    "media.video",
+    "services",
+    "local_jobs",
+    "cli",
+)
 
 
 @pytest.mark.parametrize("module", LIGHT)
