@@ -73,6 +73,7 @@ def build_app(settings: Settings) -> FastAPI:
     pictures, clips = _examples(folder)
     app.mount(f"/{layout.STATIC_ADDRESS}", StaticFiles(directory=layout.STATIC), name="static")
     app.mount("/irss/examples", StaticFiles(directory=folder, check_dir=False), name="examples")
+    app.mount("/web", StaticFiles(directory=Path(__file__).parent / "web", html=True, check_dir=False), name="web")
     page = Page(services=services, sessions=sessions, line=line, pictures=pictures, clips=clips)
     return layout.mount_page(app, page, max_upload_bytes=max(settings.max_image_bytes, settings.max_clip_bytes))
 
