@@ -55,7 +55,8 @@ class TrainConfig:
     blocks: int = 10  # residual blocks of a network that starts from nothing
 
     # -- the optimiser
-    learning_rate: float = 5e-4  # of the generator, at its highest
+    learning_rate: float = 3e-4  # of the generator, at its highest
+    motion_rate_share: float = 0.1  # of the generator's rate, what its motion estimator learns at; see Trainer
     discriminator_learning_rate: float = 1e-4  # of the discriminator, at its highest
     warmup_iterations: int = 100  # over which the rates rise from 0
     last_rate_share: float = 0.02  # of the highest rate, what the cosine ends at
@@ -106,7 +107,7 @@ class TrainConfig:
             stage=stage,
             seed=seed,
             precision=precision,
-            learning_rate=5e-4 if stage == "frvsr" else 1e-4,
+            learning_rate=3e-4 if stage == "frvsr" else 1e-4,
             loss_weights=_LOSS_WEIGHTS[stage],
             log_every=10 if fast else 5,
             validate_every_minutes=5.0 if fast else 60.0,

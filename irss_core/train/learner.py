@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -22,12 +23,25 @@ Network = TypeVar("Network", bound=nn.Module)
 class Learner:
     """AdamW on one network, its gradients clipped; in fp16 the loss is scaled up, for small gradients to survive."""
 
-    def __init__(self, name: str, network: nn.Module, *, highest_rate: float, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        *,
+        highest_rate: float,
+        config: TrainConfig,
+        rate_shares: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """``rate_shares``: what parts of the network, by the beginning of their names, learn at, of the rate."""
         self.name, self.network = name, network
         self._highest_rate, self._clip_norm = highest_rate, config.clip_norm
         self._named = dict(network.named_parameters())
         self._parameters = list(self._named.values())
-        self._optimizer = torch.optim.AdamW(self._parameters, highest_rate, _BETAS, weight_decay=config.weight_decay)
+        groups = [
+            {"params": [each], "share": next((rate_shares[part] for part in rate_shares if key.startswith(part)), 1.0)}
+            for key, each in self._named.items()
+        ]
+        self._optimizer = torch.optim.AdamW(groups, highest_rate, _BETAS, weight_decay=config.weight_decay)
         device = self._parameters[0].device
         self._scaler = torch.amp.GradScaler(device.type, init_scale=_FIRST_SCALE, enabled=config.precision == "fp16")
         self._skipped = 0
@@ -46,7 +60,7 @@ class Learner:
             InputError: too many such steps in a row.
         """
         for group in self._optimizer.param_groups:
-            group["lr"] = self._highest_rate * rate_share
+            group["lr"] = self._highest_rate * rate_share * group["share"]
         self._scaler.unscale_(self._optimizer)
         norm = float(nn.utils.clip_grad_norm_(self._parameters, self._clip_norm))
         finite = math.isfinite(norm)

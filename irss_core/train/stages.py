@@ -34,6 +34,11 @@ class Rollout:
     flows: Tensor
     flows_lr: Tensor
 
+    @property
+    def motion_px(self) -> Tensor:
+        """How far things move from frame to frame on average, in LR pixels along either axis."""
+        return self.flows_lr.detach().abs().mean()
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -77,10 +82,11 @@ class FrvsrStage:
     def costs(self, network: FRNet, batch: Batch) -> Costs:
         """Return what a batch costs."""
         made = unroll(network, batch.lr)
-        return Costs({
+        terms = {
             "charbonnier": charbonnier(made.frames, batch.hr),
             "warp": warp_loss(network, batch.lr, made.flows_lr),
-        })  # fmt: skip
+        }
+        return Costs(terms, facts={"motion": made.motion_px})
 
 
 class TecoganStage:
@@ -121,5 +127,9 @@ class TecoganStage:
             terms,
             discriminator=discriminator_loss(real[0], fake[0]),
             balance=balance(real[0], fake[0]),
-            facts={"real_score": real[0].detach().sigmoid().mean(), "fake_score": fake[0].detach().sigmoid().mean()},
+            facts={
+                "motion": made.motion_px,
+                "real_score": real[0].detach().sigmoid().mean(),
+                "fake_score": fake[0].detach().sigmoid().mean(),
+            },
         )

@@ -43,7 +43,12 @@ class Trainer:
                 perceptual = placed(perceptual, device)
             self._stage = FrvsrStage() if config.stage == "frvsr" else TecoganStage(config, perceptual=perceptual)
         self.network = placed(network.requires_grad_(True).train(), device)
-        self._generator = Learner("generator", self.network, highest_rate=config.learning_rate, config=config)
+        # At the full rate the motion estimator may be thrown out of its trained state within some hundred iterations,
+        # to no motion at all, from which it does not come back: the log's "motion" then falls to nearly 0.
+        shares = {"fnet.": config.motion_rate_share}
+        self._generator = Learner(
+            "generator", self.network, highest_rate=config.learning_rate, config=config, rate_shares=shares
+        )
         self._judge: Learner | None = None
         if self._stage.discriminator is not None:
             placed(self._stage.discriminator, device)
