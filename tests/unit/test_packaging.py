@@ -339,7 +339,7 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def test_dockerfile_has_only_known_instructions() -> None:
-    known = {"FROM", "ARG", "ENV", "WORKDIR", "COPY", "RUN", "USER", "EXPOSE", "HEALTHCHECK", "CMD"}
+    known = {"FROM", "ARG", "ENV", "WORKDIR", "COPY", "RUN", "USER", "VOLUME", "EXPOSE", "HEALTHCHECK", "CMD"}
     assert {keyword for keyword, _ in instructions()} <= known
     stages = [argument for keyword, argument in instructions() if keyword == "FROM"]
     assert stages == ["python:3.11-slim-bookworm AS app", "app AS weights", "app"]
@@ -357,7 +357,15 @@ def test_what_the_image_copies_exists_and_is_let_in() -> None:
 def test_image_does_not_run_as_root() -> None:
     users = [argument for keyword, argument in instructions() if keyword == "USER"]
     assert users[-1] == "irss"
-    assert "useradd --create-home --uid 1000 irss" in [arg for keyword, arg in instructions() if keyword == "RUN"]
+    runs = [argument for keyword, argument in instructions() if keyword == "RUN"]
+    assert any("useradd --create-home --uid 1000 irss" in run for run in runs)
+
+
+def test_what_the_image_keeps_lies_in_a_volume_of_its_user() -> None:
+    (volume,) = (argument for keyword, argument in instructions() if keyword == "VOLUME")
+    assert any(f"IRSS_DATA_DIR={volume}" in argument for keyword, argument in instructions() if keyword == "ENV")
+    made = [argument for keyword, argument in instructions() if keyword == "RUN" and volume in argument]
+    assert any("--owner=irss" in run and "--mode=700" in run for run in made)
 
 
 def test_image_holds_every_model_that_can_be_converted_offline() -> None:
