@@ -4,6 +4,9 @@ The wall clock may be set by 20 minutes at any moment. Forward, leases end early
 somebody else, who then fences off the first holder, or the first holder extends its lease before that. Back, a lease
 would end late, a dead worker's message would be stuck: every lease and delay is stored with the time at which it was
 asked for, and one that was asked for in what is now the future begins anew.
+
+A lease also says which process holds it. When that is gone, killed or crashed, whoever looks for messages gives its
+messages back at once; nobody has to wait for the lease to end.
 """
 
 from __future__ import annotations
@@ -15,9 +18,12 @@ import time
 from typing import Any
 
 from irss_core.adapters.local.database import Database
+from irss_core.adapters.local.holder import Holder
 from irss_core.jobs.ports import Clock, Message, QueueDepth
 
 _LOOK_EVERY_S = 0.08  # for messages of other processes, which cannot wake this one
+
+_LOOK_FOR_GONE_EVERY_S = 2.0
 
 _ALIVE = "queue = :queue AND died_at IS NULL"
 _NEXT = f"""
@@ -32,9 +38,15 @@ _OLDEST_READY = f"""
 SELECT id, body, deliveries FROM messages WHERE {_ALIVE} AND visible_at <= :now ORDER BY visible_at, id LIMIT 1
 """  # noqa: S608
 _LEASE = """
-UPDATE messages SET deliveries = deliveries + 1, receipt = :receipt, asked_at = :now, visible_at = :now + :timeout_s
+UPDATE messages
+SET deliveries = deliveries + 1, receipt = :receipt, holder = :holder, asked_at = :now, visible_at = :now + :timeout_s
 WHERE id = :id
 """
+_HOLDERS = f"SELECT DISTINCT holder FROM messages WHERE {_ALIVE} AND receipt IS NOT NULL AND visible_at > :now"  # noqa: S608
+_GIVE_BACK = f"""
+UPDATE messages SET receipt = NULL, asked_at = :now, visible_at = :now
+WHERE {_ALIVE} AND receipt IS NOT NULL AND holder = :holder
+"""  # noqa: S608
 _DEPTH = """
 SELECT count(*) FILTER (WHERE died_at IS NULL AND visible_at <= :now) AS ready,
   count(*) FILTER (WHERE died_at IS NULL AND visible_at > :now AND receipt IS NULL) AS delayed,
@@ -55,6 +67,8 @@ class SqliteQueue:
         self._name = name
         self._clock = clock
         self._max_deliveries = max_deliveries
+        self._holder = Holder(database.path.with_name("holders"))
+        self._look_for_gone_at = -math.inf
 
     def send(self, body: str, *, delay_s: float = 0.0) -> None:
         """Put a message in, which can be had after the delay."""
@@ -67,6 +81,7 @@ class SqliteQueue:
     def receive(self, *, wait_s: float, visibility_timeout_s: float) -> Message | None:
         """Return a message that nobody else gets until the timeout, waiting for one; None if none came."""
         until = time.monotonic() + wait_s  # which no setting of the clock moves
+        self._give_back_what_the_gone_hold()
         while True:
             seen = self._database.changes()
             looked_at = self._clock.now()
@@ -141,7 +156,18 @@ class SqliteQueue:
             (row,) = self._database.read(_NEXT, {"queue": self._name, "now": now})
         return math.inf if row["next_at"] is None else row["next_at"]
 
+    def _give_back_what_the_gone_hold(self) -> None:
+        """Give back the messages of processes that have ended, looking for such now and then."""
+        if time.monotonic() < self._look_for_gone_at:
+            return
+        self._look_for_gone_at = time.monotonic() + _LOOK_FOR_GONE_EVERY_S
+        rows = self._database.read(_HOLDERS, {"queue": self._name, "now": self._clock.now()})
+        for holder in [row["holder"] for row in rows]:
+            if self._holder.is_gone(holder):
+                self._write(_GIVE_BACK, holder=holder)
+
     def _take(self, visibility_timeout_s: float) -> Message | None:
+        holder = self._holder.name
         with self._database.writing() as connection:
             values = {"queue": self._name, "now": self._clock.now()}
             row = connection.execute(_OLDEST_READY, values).fetchone()
@@ -153,7 +179,7 @@ class SqliteQueue:
                 )
                 return None
             receipt = secrets.token_hex(16)
-            lease = {"id": row["id"], "receipt": receipt, "timeout_s": visibility_timeout_s}
+            lease = {"id": row["id"], "receipt": receipt, "holder": holder, "timeout_s": visibility_timeout_s}
             connection.execute(_LEASE, values | lease)
             return _message(row, receipt=receipt, deliveries=row["deliveries"] + 1)
 

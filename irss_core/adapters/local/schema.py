@@ -77,7 +77,8 @@ _JOBS_AND_OUTBOX = (
 )
 
 # A message's lease or delay was asked for at ``asked_at`` and ends at ``visible_at``: with both at hand one can tell
-# that the clock was set back since. ``receipt`` names the lease, if the message was ever under one and not given back.
+# that the clock was set back since. ``receipt`` names the lease, if the message was ever under one and not given back,
+# ``holder`` the process that has it.
 # AUTOINCREMENT: the number of a deleted message never comes back for another one.
 _QUEUES = (
     """
@@ -89,6 +90,7 @@ _QUEUES = (
       visible_at REAL NOT NULL CHECK (visible_at >= asked_at),
       deliveries INTEGER NOT NULL DEFAULT 0 CHECK (deliveries >= 0),
       receipt TEXT,
+      holder TEXT,
       died_at REAL CHECK (died_at IS NULL OR receipt IS NULL)
     ) STRICT
     """,
