@@ -91,8 +91,10 @@ class ClipTab:
             with gr.Row(elem_classes="irss-buttons"):
                 self.try_part = gr.Button("Try a part first", variant="primary", elem_id="irss-clip-try")
                 self.run_whole = gr.Button("Run the whole clip", elem_id="irss-clip-whole")
-                self.run_anyway = gr.Button("Run it anyway", visible=False, elem_id="irss-clip-anyway")
                 self.cancel = gr.Button("Cancel", visible=False, elem_id="irss-clip-cancel")
+            with gr.Row(elem_classes="irss-buttons", visible=False) as self.question:
+                self.to_queue = gr.Button("Hand this to the queue", elem_id="irss-clip-queue")
+                self.run_anyway = gr.Button("Run it anyway", elem_id="irss-clip-anyway")
 
     def _build_results(self) -> None:
         self.intro = html_part(wording.CLIP_INTRO)
@@ -110,7 +112,7 @@ class ClipTab:
 
     def _connect(self) -> None:
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        shown = [self.opened, self.poster, self.part, self.start, self.length, self.status, self.run_anyway]
+        shown = [self.opened, self.poster, self.part, self.start, self.length, self.status, self.question]
         self.file.upload(self.open_upload, self.file, shown, **private)
         self.file.clear(self.close_clip, None, shown, **private)
         self.examples.pick(self.open_example, None, [*shown, self.file], **private)
@@ -127,7 +129,7 @@ class ClipTab:
     @property
     def _outputs(self) -> list[Any]:
         return [
-            self.run_anyway,
+            self.question,
             self.intro,
             self.results,
             self.player,
@@ -181,7 +183,7 @@ class ClipTab:
         session = self._page.session(request)
         large = session.kept(LargeClip)
         if large is None:
-            yield {self.run_anyway: gr.update(visible=False)}
+            yield {self.question: gr.update(visible=False)}
             return
         async for updates in self._follow(session, replace(large.request, confirmed=True)):
             yield updates
@@ -196,6 +198,10 @@ class ClipTab:
             return {self.profiles: gr.skip()}
         return {self.profiles: self._profiles(made, int(row))}
 
+    def large_work(self, session: Session) -> LargeClip | None:
+        """Return the work that the visitor was asked about last."""
+        return session.kept(LargeClip)
+
     # -- steps of these
 
     def _closed(self) -> Updates:
@@ -204,7 +210,7 @@ class ClipTab:
             self.poster: "",
             self.part: gr.update(visible=False),
             self.status: "",
-            self.run_anyway: gr.update(visible=False),
+            self.question: gr.update(visible=False),
         }
 
     def _open(self, session: Session, path: Path) -> Updates:
@@ -270,11 +276,11 @@ class ClipTab:
             return {**self._results_of(made), self.profiles: profiles, **vote}
 
         async for updates in self.controls.run(self._page, session, work, steps=asked.steps, present=present):
-            yield {self.run_anyway: gr.update(visible=False), **updates}
+            yield {self.question: gr.update(visible=False), **updates}
 
     def _question(self, large: LargeClip) -> Updates:
-        words = f"This will take about {rendering.time_words(large.seconds)} on this machine. {wording.QUEUE_LATER}"
-        return {self.status: rendering.notice(words, kind="warn"), self.run_anyway: gr.update(visible=True)}
+        words = f"This will take about {rendering.time_words(large.seconds)} on this machine. {wording.RUN_OR_QUEUE}"
+        return {self.status: rendering.notice(words, kind="warn"), self.question: gr.update(visible=True)}
 
     def _profiles(self, made: ClipComparison, row: int) -> str:
         from irss_core.ui.clips import temporal_profiles

@@ -99,8 +99,10 @@ class ImageTab:
             with gr.Row(elem_classes="irss-buttons"):
                 self.try_region = gr.Button("Try a region first", variant="primary", elem_id="irss-image-try")
                 self.run_whole = gr.Button("Run the whole picture", elem_id="irss-image-whole")
-                self.run_anyway = gr.Button("Run it anyway", visible=False, elem_id="irss-image-anyway")
                 self.cancel = gr.Button("Cancel", visible=False, elem_id="irss-image-cancel")
+            with gr.Row(elem_classes="irss-buttons", visible=False) as self.question:
+                self.to_queue = gr.Button("Hand this to the queue", elem_id="irss-image-queue")
+                self.run_anyway = gr.Button("Run it anyway", elem_id="irss-image-anyway")
 
     def _build_results(self) -> None:
         self.intro = html_part(wording.IMAGE_INTRO)
@@ -153,12 +155,12 @@ class ImageTab:
 
     @property
     def _shown(self) -> list[Any]:
-        return [self.opened, self.region, self.region_field, self.region_size, self.status, self.run_anyway]
+        return [self.opened, self.region, self.region_field, self.region_size, self.status, self.question]
 
     @property
     def _outputs(self) -> list[Any]:
         return [
-            self.run_anyway,
+            self.question,
             self.intro,
             self.results,
             self.viewer,
@@ -221,7 +223,7 @@ class ImageTab:
         session = self._page.session(request)
         large = session.kept(LargeStill)
         if large is None:
-            yield {self.run_anyway: gr.update(visible=False)}
+            yield {self.question: gr.update(visible=False)}
             return
         async for updates in self._follow(session, replace(large.request, confirmed=True)):
             yield updates
@@ -237,6 +239,10 @@ class ImageTab:
         session.keep_only(path.parent)
         return {self.scores: results.scores(score(comparison, path, self._page.services))}
 
+    def large_work(self, session: Session) -> LargeStill | None:
+        """Return the work that the visitor was asked about last."""
+        return session.kept(LargeStill)
+
     # -- steps of these
 
     def _closed(self) -> Updates:
@@ -246,7 +252,7 @@ class ImageTab:
             self.region_field: "",
             self.region_size: gr.update(visible=False),
             self.status: "",
-            self.run_anyway: gr.update(visible=False),
+            self.question: gr.update(visible=False),
         }
 
     def _open_example(self, request: gr.Request, index: int) -> Updates:
@@ -323,14 +329,14 @@ class ImageTab:
             return {**self._results_of(made), **self.vote.offer(session, _contest(made), views)}
 
         async for updates in self.controls.run(self._page, session, work, steps=asked.steps, present=present):
-            yield {self.run_anyway: gr.update(visible=False), **updates}
+            yield {self.question: gr.update(visible=False), **updates}
 
     def _question(self, large: LargeStill) -> Updates:
         words = (
             f"This will take about {rendering.time_words(large.seconds)} and "
-            f"{rendering.size_words(large.memory_bytes)} of working memory on this machine. {wording.QUEUE_LATER}"
+            f"{rendering.size_words(large.memory_bytes)} of working memory on this machine. {wording.RUN_OR_QUEUE}"
         )
-        return {self.status: rendering.notice(words, kind="warn"), self.run_anyway: gr.update(visible=True)}
+        return {self.status: rendering.notice(words, kind="warn"), self.question: gr.update(visible=True)}
 
     def _named_view(self, made: StillComparison) -> Updates:
         address = self._page.address

@@ -17,7 +17,7 @@ from gradio.themes.utils.colors import Color
 from jinja2 import ChoiceLoader, DictLoader
 from starlette.routing import Mount
 
-from irss_core.ui import wording
+from irss_core.ui import queue_tab, wording
 from irss_core.ui.bench_tab import BenchTab
 from irss_core.ui.clip_tab import ClipTab
 from irss_core.ui.endpoints import add_endpoints
@@ -112,17 +112,22 @@ def build_blocks(page: Page) -> gr.Blocks:
     blocks: gr.Blocks
     with gr.Blocks(title=wording.TITLE, analytics_enabled=False, fill_width=True) as blocks:
         html_part(wording.HEADER, elem_id="irss-header")
-        with gr.Tabs(elem_id="irss-tabs"):
+        with gr.Tabs(elem_id="irss-tabs") as tabs:
             with gr.Tab("Image", id="image"):
                 image_tab = ImageTab(page)
             with gr.Tab("Clip", id="clip"):
                 clip_tab = ClipTab(page)
+            with gr.Tab("Queue", id=queue_tab.PLACE) as queue:
+                hand_off = queue_tab.QueueTab(page)
+                hand_off.connect(queue)
             with gr.Tab("Benchmark", id="bench") as bench:
                 BenchTab(page).connect(bench)
             with gr.Tab("Models", id="models") as models:
                 choosers = [*image_tab.pair.choosers, *clip_tab.pair.choosers]
                 ModelsTab(page, choosers).connect(models)
         image_tab.connect(blocks)
+        hand_off.take_from(image_tab, tabs, place="Image")
+        hand_off.take_from(clip_tab, tabs, place="Clip")
         add_endpoints(page)
         blocks.unload(_leave(page))
     # The line of work has its own order and its own limit (``running``); this queue only carries the events.

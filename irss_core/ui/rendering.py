@@ -108,7 +108,7 @@ def waiting(state: Waiting) -> str:
         words = "You are second in line: one visitor's work comes before yours. It starts by itself."
     else:
         words = f"You are number {state.ahead + 1} in line: {state.ahead} come before you. It starts by itself."
-    return f'<div class="irss-progress" role="status"><p class="irss-progress-head">{words}</p>{_bar(None)}</div>'
+    return f'<div class="irss-progress" role="status"><p class="irss-progress-head">{words}</p>{bar(None)}</div>'
 
 
 def progress(state: Running) -> str:
@@ -124,13 +124,14 @@ def progress(state: Running) -> str:
         '<div class="irss-progress">'
         f'<p class="irss-progress-head"><strong>{readable(state.steps[state.step])}</strong> '
         f'<span class="irss-progress-words">{readable(progress_words(state.update))}</span></p>'
-        f"{_bar(fraction)}"
+        f"{bar(fraction)}"
         f'<ol class="irss-steps">{"".join(items)}</ol>'
         f'<p class="irss-quiet">{time_words(state.elapsed_s)} since the start</p></div>'
     )
 
 
-def _bar(fraction: float | None) -> str:
+def bar(fraction: float | None) -> str:
+    """Return a bar that is full to that share; None: nobody knows how far it is."""
     if fraction is None:
         return '<div class="irss-bar irss-bar-unknown" role="progressbar" aria-label="Progress"><span></span></div>'
     percent = f"{100 * fraction:.1f}"

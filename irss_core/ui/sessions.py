@@ -119,6 +119,20 @@ class Session:
             raise InputError("The uploaded file is gone or was never uploaded here. Upload it again.")
         return source
 
+    def as_upload(self, source: Path) -> Path:
+        """Return a file of this visitor's where an upload of it would lie, as if it had just come.
+
+        Raises:
+            InputError: it is not there any more.
+        """
+        if not source.is_file():
+            raise InputError(f"{source.name} is no longer here. Open it once more.")
+        target = self._uploads / secrets.token_hex(16) / source.name
+        target.parent.mkdir()
+        link_or_copy(source, target)
+        target.touch()  # or it would be swept away with what came when the file did
+        return target
+
     def copy(self, source: Path, place: str) -> Path:
         """Return a copy of a file in a new folder of this visitor."""
         target = self.new_folder(place) / source.name

@@ -112,9 +112,32 @@ BENCH_PROBLEMS = "Not everything could be measured:"
 BENCH_FALLBACKS = "Measured otherwise than planned:"
 BENCH_FILES = "The report is one page that holds everything, pictures included; the other two are for programs."
 
-QUEUE_LATER = (
-    "You can run it now if you keep this page open. A queue that works on without you and mails the result comes later."
+RUN_OR_QUEUE = (
+    "You can run it now if you keep this page open. Or hand it to the queue, which works on without you and mails the "
+    "result."
 )
+RUN_NOW = "You can run it now if you keep this page open."
+
+ADDRESS_HINT = (
+    "The results are mailed there. A code shows that the address is yours; then this browser remembers it for 30 days."
+)
+CODE_HINT = "Nothing there after a minute? Look into the spam folder, or have another one sent."
+CODE_IN_OUTBOX = (
+    'This machine has no mail server: the letter with the code is in the <a href="#irss-letters">outbox on this '
+    "page</a>."
+)
+HANDED_OVER = "From the {place} tab: {name}. Check the task below, and hand it in."
+TWO_MODELS = "Two models make two submissions of the same files, and two mails."
+
+MODEL_DENOISE = "For the model that takes it: 0 keeps the grain, 1 smooths it."
+STEP_DENOISE = "Takes out single wrong pixels before anything else (a median over 3 x 3 pixels)."
+STEP_AUTOCONTRAST = "Makes the darkest pixel black and the brightest white, before anything else."
+STEP_SHARPEN = "How strongly edges are lifted at the end: 0 leaves them, 1 is a lot."
+STEP_CONTRAST = "1 leaves it, less is flatter, more is harder."
+STEP_GREYSCALE = "Takes the colours out at the end."
+STEP_WIDTH = "Of the result, up to 16,384; the height follows. 0: as it comes out."
+STEP_MAX_BYTES = "The result is compressed until it fits. For JPEG and WebP only. 0: no limit."
+STEP_QUALITY = "Higher looks better and takes more room."
 
 VOTE_OFFER = "See both results once more, without their names, and say which you like better."
 VOTE_HOW = (
@@ -142,3 +165,21 @@ def vote_stores(noun: str) -> str:
         "Stored on this server: your answer, the two models, the enlargement, the hour, and a fingerprint of the "
         f"{noun} that tells it from others. Not the {noun} itself, not its name, nothing about you."
     )
+
+
+def queue_intro(*, keep_inputs_days: float, keep_results_days: float) -> str:
+    """Return what the queue is for, and how long it keeps what it was given and what it made of it."""
+    return f"""
+<section class="irss-intro">
+  <h2>Hand it in, close the page, get a mail</h2>
+  <p>For what takes long: a very large picture, a clip, or hundreds of files at once.</p>
+  <ol class="irss-how">
+    <li>Drop pictures, clips or a zip, and say what is to be done with them.</li>
+    <li>Give an e-mail address and type the code that is mailed to it. This browser remembers it for 30 days.</li>
+    <li>Press <strong>Hand in</strong>. You may close the page: one mail comes when everything is done, with the
+    results or a link to them, and the reason for each file that did not come through.</li>
+  </ol>
+  <p class="irss-quiet">Files handed in are deleted {keep_inputs_days:g} days after they are done, results after
+  {keep_results_days:g} days, or as soon as you say so.</p>
+</section>
+"""

@@ -132,6 +132,22 @@ def test_only_uploaded_files_are_adopted(store: SessionStore, tmp_path: Path) ->
             session.adopt(str(foreign), "source")
 
 
+def test_a_visitors_file_can_be_taken_for_an_upload_that_has_just_come(store: SessionStore) -> None:
+    session = store.visit("anna")
+    path = result_of(session, "héron.png")
+    os.utime(path, (5, 5))
+
+    upload = session.as_upload(path)
+
+    assert (upload.name, upload.read_bytes()) == ("héron.png", b"pixels")
+    assert session.received(upload) == upload
+    assert upload.stat().st_mtime > 1e9, "the sweep goes by its age"
+    path.unlink()
+    assert upload.exists(), "it does not go with the file it came from"
+    with pytest.raises(InputError, match="Open it once more"):
+        session.as_upload(path)
+
+
 def test_a_new_result_takes_the_place_of_the_one_before(store: SessionStore) -> None:
     session = store.visit("anna")
     first, clip = result_of(session), session.new_folder("clip")
