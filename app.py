@@ -95,7 +95,7 @@ def serve(settings: Settings) -> int:
         except InvalidOptionError as error:  # settings that do not go together
             sys.stderr.write(f"{error}\n")
             return 1
-        asyncio.run(_serve_on(listener, app, address=_address(host, port)))
+        asyncio.run(_serve_on(listener, app, address=settings.local_address))
     return 0
 
 
@@ -127,11 +127,6 @@ def _why_not(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EACCES:
         return f"Port {port} needs more rights than you have. Choose one from 1024 on: PORT={other} make demo"
     return f"Cannot listen on {host}, port {port} ({error.strerror or error}). Check IRSS_HOST and PORT."
-
-
-def _address(host: str, port: int) -> str:
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{name}:{port}"
 
 
 async def _serve_on(listener: socket.socket, app: FastAPI, *, address: str) -> None:

@@ -85,9 +85,13 @@ class Settings(BaseSettings):
     @property
     def address(self) -> str:
         """How others reach the app, without a slash at the end."""
+        return (self.public_url or self.local_address).rstrip("/")
+
+    @property
+    def local_address(self) -> str:
+        """How a browser on this machine reaches the app."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.listen_host, self.listen_host)  # noqa: S104
-        host = f"[{host}]" if ":" in host else host
-        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def listen_host(self) -> str:

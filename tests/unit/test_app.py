@@ -153,10 +153,12 @@ def test_an_address_that_is_not_ours_is_named(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(
     ("host", "address"),
-    [("127.0.0.1", "http://127.0.0.1:1"), ("0.0.0.0", "http://127.0.0.1:1"), ("::1", "http://[::1]:1")],
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("::", "[::1]")],
 )
 def test_the_address_to_open_is_one_that_a_browser_takes(host: str, address: str) -> None:
-    assert entry._address(host, 1) == address
+    settings = Settings(host=host, port=1)
+    assert settings.local_address == settings.address == f"http://{address}:1"
+    assert Settings(host=host, public_url="https://irss.example/").address == "https://irss.example"
 
 
 def _free_port() -> int:
