@@ -22,6 +22,12 @@ Examples:
   irss bench speed -m tecogan-x4 --json speed.json
 """
 
+_JOBS_EXAMPLES = """\b
+Examples:
+  irss bench jobs
+  irss bench jobs --only overhead --jobs 100 --json jobs.json
+"""
+
 app = typer.Typer(invoke_without_command=True)
 app.command(epilog=QUALITY_EXAMPLES)(quality)
 app.command(epilog=REPRODUCE_EXAMPLES)(reproduce)
@@ -79,6 +85,36 @@ def speed(
             dtype=settings.dtype,
             progress=progress,
         )
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
+    console.block(report.to_markdown())
+
+
+@app.command(epilog=_JOBS_EXAMPLES)
+def jobs(
+    context: typer.Context,
+    *,
+    count: Annotated[
+        int, typer.Option("--jobs", min=1, max=10_000, metavar="N", help="How many the overhead is measured with.")
+    ] = 20,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="FIGURE", help="Only this one; repeatable. A wrong name lists them."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there, too, as JSON.")
+    ] = None,
+) -> None:
+    """Measure the jobs: handing in, overhead, resumption, memory.
+
+    It runs real workers and the app in a new folder of the data folder (IRSS_DATA_DIR), which is deleted afterwards;
+    nothing is mailed. It takes about a minute, and prints a Markdown table.
+    """
+    from irss_core.jobs_speed import run_jobs_bench
+
+    console = invocation_of(context).console
+    with console.progress("Measuring") as progress:
+        report = run_jobs_bench(load_settings(), only or (), jobs=count, progress=progress)
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
     console.block(report.to_markdown())
