@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from irss_core.api import words
 from irss_core.api.callers import is_owner
 from irss_core.api.requests import JobOptionsBody
+from irss_core.jobs import words
 from irss_core.jobs.identity import Owner
 from irss_core.jobs.job import Batch, Job
 from irss_core.jobs.options import Stage

@@ -14,10 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from irss_core.api import words
 from irss_core.api.answers import batch_answer, job_answer
 from irss_core.api.callers import find_batch, find_job, is_owner
 from irss_core.errors import IrssError, NotFoundError
+from irss_core.jobs import words
 from irss_core.jobs.identity import Owner
 from irss_core.jobs.job import Job, JobStatus
 from irss_core.jobs.letter_words import line, size_words, time_words

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from irss_core.cli.invocation import help_instead, invocation_of
-from irss_core.cli.jobs import STATUSES, facts_of, operator, service_of
+from irss_core.cli.jobs import facts_of, operator, service_of
 from irss_core.cli.options import AsJson
 from irss_core.cli.wording import counted
 from irss_core.errors import IrssError, NotFoundError
+from irss_core.jobs.words import STATUS_WORDS
 
 if TYPE_CHECKING:
     from irss_core.jobs.job import Job
@@ -110,7 +111,7 @@ def discard(context: typer.Context, *, names: Names) -> None:
 def _letters(service: JobService) -> Iterator[_Letter]:
     for message in service.work.dead_letters(limit=_ALL):
         job = service.store.job(message.body)
-        state = "job deleted" if job is None else f"{job.status.value} {STATUSES[job.status]}"
+        state = "job deleted" if job is None else f"{job.status.value} {STATUS_WORDS[job.status]}"
         yield _Letter("work", service.work, message, [job] if job else [], state)
     for message in service.mails.dead_letters(limit=_ALL):
         mail = service.store.mail(message.body)

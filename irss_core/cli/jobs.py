@@ -15,12 +15,12 @@ from irss_core.cli.invocation import help_instead, invocation_of, load_settings
 from irss_core.cli.options import AsJson
 from irss_core.cli.wording import counted, duration, size
 from irss_core.errors import InvalidOptionError, NotFoundError
+from irss_core.jobs.words import STATUS_WORDS
 
 if TYPE_CHECKING:
     from irss_core.jobs.job import Job
     from irss_core.jobs.service import JobService
 
-STATUSES = {1: "not processed", 2: "processed", 3: "delivered", 4: "not delivered"}
 _ALL = 1_000_000
 _FULL_LENGTH, _LEAST_LENGTH = 64, 6
 
@@ -182,7 +182,7 @@ def _all_jobs(service: JobService) -> Iterable[Job]:
 def _with_history(job: Job, service: JobService) -> dict[str, Any]:
     mails = service.store.mails_of_batch(job.batch_id)
     return facts_of(job) | {
-        "status_text": STATUSES[job.status],
+        "status_text": STATUS_WORDS[job.status],
         "mails": [{name: getattr(mail, name) for name in ("state", "attempt", "resent", "answer")} for mail in mails],
         "audit": service.store.audit(job.id),
     }
@@ -197,7 +197,7 @@ def _row(job: Job, service: JobService) -> list[str]:
     return [
         job.short_id,
         name,
-        f"{job.status.value} {STATUSES[job.status]}",
+        f"{job.status.value} {STATUS_WORDS[job.status]}",
         stage,
         age,
         str(job.attempt),

@@ -13,11 +13,12 @@ import typer
 
 from irss_core.cli.inputs import find_sources
 from irss_core.cli.invocation import Invocation, invocation_of, load_settings
-from irss_core.cli.jobs import STATUSES, facts_of
+from irss_core.cli.jobs import facts_of
 from irss_core.cli.options import AsJson, ModelName
 from irss_core.cli.wording import counted, duration, size
 from irss_core.errors import CancelledError, InputError, IrssError
 from irss_core.jobs.options import JobOptions, Preset, ResultFormat
+from irss_core.jobs.words import STATUS_WORDS
 from irss_core.progress import ProgressUpdate
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def _remaining_s(jobs: Sequence[Job], elapsed: float) -> float | None:
 
 
 def _say_results(jobs: Sequence[Job], invocation: Invocation) -> None:
-    rows: list[list[str]] = [[job.name, f"{job.status.value} {STATUSES[job.status]}", _told(job)] for job in jobs]
+    rows: list[list[str]] = [[job.name, f"{job.status.value} {STATUS_WORDS[job.status]}", _told(job)] for job in jobs]
     invocation.console.table(["file", "status", "result"], rows)
 
 

@@ -12,21 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from irss_core.errors import NotFoundError
-from irss_core.jobs.job import Batch, Job, JobStatus
+from irss_core.jobs.job import Batch, Job
 from irss_core.jobs.keys import results_zip_key
 from irss_core.jobs.names import result_name
 from irss_core.jobs.ports import Clock, ObjectInfo, ObjectStore, Records
 from irss_core.jobs.scratch import scratch_folder
+from irss_core.jobs.words import STATUS_WORDS
 from irss_core.media.zips import free_name
 
 MANIFEST = "manifest.csv"
 _COLUMNS = ("number", "file", "status", "result", "width", "height", "seconds", "error")
-_STATUSES = {
-    JobStatus.NOT_PROCESSED: "not processed yet",
-    JobStatus.PROCESSED: "processed",
-    JobStatus.DELIVERED: "delivered",
-    JobStatus.NOT_DELIVERED: "not delivered",
-}
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip can say: the time of packing would make each packing another
 _REGULAR_FILE = 0o100644 << 16
 _ON_UNIX = 3
@@ -114,7 +109,7 @@ def _entry(name: str, size_bytes: int) -> zipfile.ZipInfo:
 def _row(job: Job, result: str) -> list[object]:
     facts = job.facts
     size = [facts.get("result_width"), facts.get("result_height")]
-    return [job.number, job.name, _STATUSES[job.status], result, *size, facts.get("seconds"), job.error]
+    return [job.number, job.name, STATUS_WORDS[job.status], result, *size, facts.get("seconds"), job.error]
 
 
 def _csv(rows: Sequence[Sequence[object]]) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from irss_core.jobs.job import Job, JobStatus
-from irss_core.jobs.options import JobOptions, Stage
+from irss_core.jobs.options import JobOptions
+from irss_core.jobs.words import STAGE_WORDS, STATUS_WORDS
 from irss_core.sr.catalog import MODELS
 from irss_core.ui.job_list import Action, Group, Listing
 from irss_core.ui.rendering import address, bar, heading, notice, readable, size_words, time_words
@@ -32,27 +33,11 @@ watch("value", () => {
 
 NO_JOBS = "Nothing handed in yet. What you hand in stands here, for you alone, until it is deleted."
 
-_STATUS_WORDS: Mapping[JobStatus, str] = {
-    JobStatus.NOT_PROCESSED: "not processed",
-    JobStatus.PROCESSED: "processed",
-    JobStatus.DELIVERED: "delivered",
-    JobStatus.NOT_DELIVERED: "not delivered",
-}
 _STATUS_LOOK: Mapping[JobStatus, str] = {
     JobStatus.NOT_PROCESSED: "irss-plain",
     JobStatus.PROCESSED: "irss-good",
     JobStatus.DELIVERED: "irss-good",
     JobStatus.NOT_DELIVERED: "irss-bad",
-}
-_STAGE_WORDS: Mapping[Stage, str] = {
-    Stage.VALIDATE: "Checking the file",
-    Stage.METADATA: "Reading what it is",
-    Stage.PREPROCESS: "Preparing",
-    Stage.UPSCALE: "Enlarging",
-    Stage.FILTER: "Filtering",
-    Stage.THUMBNAIL: "Drawing the thumbnail",
-    Stage.ARCHIVE: "Storing the result",
-    Stage.DELIVER: "Mailing",
 }
 _PRESET_WORDS: Mapping[str, str] = {
     "filters": "filters",
@@ -143,7 +128,7 @@ def _row(job: Job, group: Group, asking: str) -> str:
     return (
         f'<li class="irss-job">{_thumbnail(job)}<div class="irss-job-words">'
         f'<p class="irss-job-name"><strong>{readable(job.name)}</strong> '
-        f'<span class="irss-badge {_STATUS_LOOK[status]}">{status.value} · {_STATUS_WORDS[status]}</span></p>'
+        f'<span class="irss-badge {_STATUS_LOOK[status]}">{status.value} · {STATUS_WORDS[status]}</span></p>'
         f'<p class="irss-quiet">{readable(" · ".join(facts))}{alone}</p>'
         f'<p class="irss-job-state">{readable(state_words(job, group))}</p>{_last_try(job)}{_progress(job)}'
         f"{_result(job)}{_row_actions(job, group, asking)}</div></li>"
@@ -179,7 +164,7 @@ def _in_work(job: Job) -> str:
         return "Waiting for its turn." if not job.attempt else "Starting."
     stages = job.options.stages
     step = stages.index(job.stage) + 1 if job.stage in stages else len(stages)
-    words = f"{_STAGE_WORDS[job.stage]} (step {step} of {len(stages)}): {job.progress:.0%}"
+    words = f"{STAGE_WORDS[job.stage]} (step {step} of {len(stages)}): {job.progress:.0%}"
     return f"{words}, about {time_words(job.remaining_s)} left." if job.remaining_s is not None else f"{words}."
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from irss_core.api import words
+from irss_core.jobs import words
 from irss_core.jobs.limits import JobLimits
 from irss_core.jobs.options import JobOptions, Stage
 from tests.made_api import ADA, BOB, Site, made_site, png

@@ -1,14 +1,14 @@
-"""How jobs are told in words: the same on the page, in events and in the API's answers."""
+"""How jobs are told in words: the same on every page, in events, in answers and on the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from irss_core.jobs.job import Job, JobStatus
 from irss_core.jobs.letter_words import time_words
 from irss_core.jobs.options import Stage
 
-_STAGES = {
+STAGE_WORDS: Mapping[Stage, str] = {
     Stage.VALIDATE: "Checking the file",
     Stage.METADATA: "Reading what it is",
     Stage.PREPROCESS: "Preparing",
@@ -18,7 +18,7 @@ _STAGES = {
     Stage.ARCHIVE: "Storing the result",
     Stage.DELIVER: "Mailing",
 }
-_STATES = {
+STATUS_WORDS: Mapping[JobStatus, str] = {
     JobStatus.NOT_PROCESSED: "not processed",
     JobStatus.PROCESSED: "processed",
     JobStatus.DELIVERED: "delivered",
@@ -28,7 +28,7 @@ _STATES = {
 
 def state(job: Job) -> str:
     """Return the name of the job's status number."""
-    return _STATES[job.status]
+    return STATUS_WORDS[job.status]
 
 
 def summary(job: Job) -> str:
@@ -46,7 +46,7 @@ def summary(job: Job) -> str:
 
 def step(stage: Stage) -> str:
     """Return what happens at a stage."""
-    return _STAGES[stage]
+    return STAGE_WORDS[stage]
 
 
 def batch_summary(jobs: Sequence[Job]) -> str:
@@ -64,7 +64,7 @@ def _in_work(job: Job) -> str:
     if job.stage is None:
         return "Waiting for its turn."
     left = f", about {time_words(job.remaining_s)} left" if job.remaining_s is not None else ""
-    return f"{_STAGES[job.stage]}: {job.progress:.0%}{left}."
+    return f"{STAGE_WORDS[job.stage]}: {job.progress:.0%}{left}."
 
 
 def _not_delivered(job: Job) -> str:
