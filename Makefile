@@ -64,7 +64,7 @@ test: install-dev chromium ## everything a change must pass
 	step 'ruff format --check' $(PY) -m ruff format --check .; \
 	step 'mypy' $(PY) -m mypy; \
 	step 'lint-imports' $(VENV)/bin/lint-imports; \
-	step 'pytest' $(PY) -m pytest $(PYTEST_ARGS); \
+	step 'pytest' $(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS); \
 	if [ -n "$$failed" ]; then printf '\nFAILED: %s\n' "$${failed#, }"; exit 1; fi; \
 	printf '\nAll passed: ruff check, ruff format, mypy, lint-imports, pytest\n'
 

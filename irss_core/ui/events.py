@@ -59,6 +59,11 @@ class Page:
         return self.sessions.address(path)
 
 
+QUICK: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+"""How handlers that answer at once are connected: past gradio's queue, whose event stream can lose a press that is made
+just as another handler ends."""
+
+
 def html_part(value: str = "", *, elem_id: str | None = None, js_on_load: str | None = None) -> gr.HTML:
     """Return a component that shows HTML of ours as it is, without gradio's text styles."""
     return gr.HTML(value, elem_id=elem_id, js_on_load=js_on_load, apply_default_css=False, elem_classes="irss-part")
@@ -85,7 +90,7 @@ class RunControls:
             page.session(request).cancel(self.place)
             return gr.update(interactive=False)
 
-        self.cancel.click(stop, None, self.cancel, queue=False, api_visibility="private", show_progress="hidden")
+        self.cancel.click(stop, None, self.cancel, **QUICK)
 
     def idle(self) -> Updates:
         """Return the updates for when nothing runs: the starters are there, Cancel is not."""

@@ -17,6 +17,7 @@ from irss_core.media.video import is_clip
 from irss_core.progress import CancelToken
 from irss_core.ui import rendering, results, wording
 from irss_core.ui.events import (
+    QUICK,
     Fields,
     Page,
     RunControls,
@@ -136,7 +137,7 @@ class ImageTab:
         self.file.upload(self.open_upload, self.file, shown, **private)
         self.file.clear(self.close_picture, None, shown, **private)
         self.examples.pick(self.open_example, None, [*shown, self.file], **private)
-        self.region_size.change(self.resize_region, [self.region_size, self.region_field], self.region, **private)
+        self.region_size.change(self.resize_region, [self.region_size, self.region_field], self.region, **QUICK)
 
         choices: set[Block] = {*self.pair.fields, self.region_size, self.region_field}
         run: dict[str, Any] = {**private, "concurrency_id": "inference", "concurrency_limit": None}

@@ -11,7 +11,7 @@ import gradio as gr
 from irss_core.adapters.local.outbox_folder import OutboxFolder
 from irss_core.errors import IrssError, NotSignedInError
 from irss_core.ui import wording
-from irss_core.ui.events import Page, Updates, html_part, telling
+from irss_core.ui.events import QUICK, Page, Updates, html_part, telling
 from irss_core.ui.job_list import PAGE_JOBS, act, list_jobs
 from irss_core.ui.job_rows import PRESSED_JS, jobs_html
 from irss_core.ui.outbox import SHOWN, may_see_letters, outbox_html
@@ -50,10 +50,9 @@ class JobsPanel:
 
     def connect(self) -> None:
         """Act on the buttons of the list, and on the timer."""
-        quick: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
         # "multiple": the default would silently drop what is pressed before the answer to the last press is here.
-        self.part.pick(self.press, self._sign_in.token, self.moving, trigger_mode="multiple", **quick)
-        self.timer.tick(self.refresh, self._sign_in.token, self.moving, trigger_mode="once", **quick)
+        self.part.pick(self.press, self._sign_in.token, self.moving, trigger_mode="multiple", **QUICK)
+        self.timer.tick(self.refresh, self._sign_in.token, self.moving, trigger_mode="once", **QUICK)
 
     @property
     def moving(self) -> list[Any]:

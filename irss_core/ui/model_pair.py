@@ -9,7 +9,7 @@ from gradio.blocks import Block
 
 from irss_core.sr.catalog import MODELS
 from irss_core.ui import rendering
-from irss_core.ui.events import Fields, Updates, html_part, model_choices, model_hint, model_title
+from irss_core.ui.events import QUICK, Fields, Updates, html_part, model_choices, model_hint, model_title
 from irss_core.ui.requests import OWN_SCALE, SCALES, parse_outscale
 from irss_core.ui.sessions import Session
 
@@ -50,9 +50,7 @@ class ModelPair:
                 value=False, label="Hide the names until I have voted", container=False, elem_classes="irss-compact"
             )
         for chooser in self.choosers:
-            chooser.change(
-                self._describe, self.choosers, self._described, api_visibility="private", show_progress="hidden"
-            )
+            chooser.change(self._describe, self.choosers, self._described, **QUICK)
 
     @property
     def choosers(self) -> list[gr.Dropdown]:

@@ -10,7 +10,7 @@ from gradio.blocks import Block
 from irss_core.jobs.options import JobOptions
 from irss_core.sr.catalog import MODELS
 from irss_core.ui import rendering, wording
-from irss_core.ui.events import Fields, Updates, html_part, model_hint
+from irss_core.ui.events import QUICK, Fields, Updates, html_part, model_hint
 from irss_core.ui.handoff import Handover, Wishes
 from irss_core.ui.requests import OWN_SCALE, SCALES
 
@@ -76,15 +76,14 @@ class QueueOptions:
 
     def connect(self) -> None:
         """Show what the task and the models have to be asked."""
-        quick: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
         self.preset.change(
             self.describe_task,
             self.preset,
             [self.enlarging, self.scale, self.steps, self.denoise, self.autocontrast],
-            **quick,
+            **QUICK,
         )
         for chooser in (self.model, self.second):
-            chooser.change(self.describe_models, [self.model, self.second], [self.hint, self.model_denoise], **quick)
+            chooser.change(self.describe_models, [self.model, self.second], [self.hint, self.model_denoise], **QUICK)
 
     @property
     def fields(self) -> set[Block]:

@@ -13,7 +13,7 @@ from irss_core.errors import InputError, IrssError, NotSignedInError
 from irss_core.jobs.client_ip import client_ip
 from irss_core.jobs.identity import Owner
 from irss_core.ui import rendering, wording
-from irss_core.ui.events import Fields, Page, Updates, explain, html_part, telling
+from irss_core.ui.events import QUICK, Fields, Page, Updates, explain, html_part, telling
 from irss_core.ui.handoff import HandedIn, HandingIn, Handover, TakenIn, hand_in, handover_of, options_of
 from irss_core.ui.jobs_panel import JobsPanel
 from irss_core.ui.queue_forecast import Seen, SeenFiles, forecast_html, problems_html, see
@@ -83,9 +83,8 @@ class QueueTab:
         self.options.connect()
         forecast: set[Block] = {self.files, *self.options.fields}
         latest: dict[str, Any] = {**private, "trigger_mode": "always_last"}
-        quick: dict[str, Any] = {**private, "queue": False}
         self.files.change(self.look_at_files, forecast, [self.forecast, self.problems, self.handed_over], **latest)
-        self.files.upload(lambda: "", None, self.status, **quick)
+        self.files.upload(lambda: "", None, self.status, **QUICK)
         for field in self.options.fields:
             field.change(self.look_again, forecast, self.forecast, queue=False, **latest)  # type: ignore[attr-defined]
         everything: set[Block] = {*forecast, self.sign_in.token}
@@ -93,21 +92,19 @@ class QueueTab:
         self.submit.click(self.hand_in, everything, shown, trigger_mode="once", **private)
         # "multiple": the default would silently drop what is pressed before the answer to the last press is here.
         signed = [self.sign_in.part, self.sign_in.token, self.status, *self.jobs.moving]
-        self.sign_in.part.pick(self.press_sign_in, self.sign_in.token, signed, trigger_mode="multiple", **quick)
+        self.sign_in.part.pick(self.press_sign_in, self.sign_in.token, signed, trigger_mode="multiple", **QUICK)
         self.jobs.connect()
 
     def connect(self, tab: gr.Tab) -> None:
         """Show who is known on this browser, and their jobs, whenever the tab is opened."""
         outputs = [self.sign_in.part, self.sign_in.token, *self.jobs.moving]
-        tab.select(
-            self.show, self.sign_in.token, outputs, api_visibility="private", show_progress="hidden", queue=False
-        )
+        tab.select(self.show, self.sign_in.token, outputs, **QUICK)
 
     def take_from(self, tab: HandsOver, tabs: gr.Tabs, *, place: str) -> None:
         """Have another tab's button carry its file and its models over to this one, and open it."""
         handler = self._taker(tab, tabs, place)
         outputs = [tabs, tab.status, self.files, self.handed_over, *self.options.filled]
-        tab.to_queue.click(handler, None, outputs, api_visibility="private", show_progress="hidden", queue=False)
+        tab.to_queue.click(handler, None, outputs, **QUICK)
 
     @telling(lambda tab: tab.jobs.part)
     def show(self, token: object, request: gr.Request) -> Updates:

@@ -21,7 +21,7 @@ import gradio as gr
 from irss_core import __version__
 from irss_core.errors import ResourceError, UnknownModelError
 from irss_core.ui import rendering, wording
-from irss_core.ui.events import Page, Updates, html_part, telling
+from irss_core.ui.events import QUICK, Page, Updates, html_part, telling
 from irss_core.ui.sessions import Session
 from irss_core.votes import Extent, Outcome, Vote, VoteKind
 
@@ -117,9 +117,8 @@ class VotePanel:
 
         ``names_hidden`` says whether results are shown without names at first.
         """
-        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        self.part.pick(self.press, None, [self.part, *shown], trigger_mode="once", **private)
-        names_hidden.change(self.remember, names_hidden, None, **private)
+        self.part.pick(self.press, None, [self.part, *shown], trigger_mode="once", **QUICK)
+        names_hidden.change(self.remember, names_hidden, None, **QUICK)
 
     def remember(self, hidden: bool, request: gr.Request) -> None:
         """Note whether the next results are to be shown without names at first."""
