@@ -305,7 +305,7 @@ def test_test_fails_and_names_what_failed_and_still_runs_the_rest(checkout: Chec
     status, calls, output = checkout.make("test", STUB_FAILS_ON=f"-m {check}")
     assert status != 0
     assert re.search(rf"^FAILED: {check}", output, re.MULTILINE)
-    assert "-m pytest" in {call.strip() for call in calls}
+    assert any(call.startswith("-m pytest") for call in calls)
 
 
 def test_help_names_every_public_target(checkout: Checkout) -> None:
