@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,14 @@ class Guest:
 
     def sees_not(self, text: str) -> None:
         self.expect(self.page.get_by_text(text)).to_have_count(0)
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Waits, while the page goes on, until something holds that this side counts."""
+        for _ in range(500):
+            if holds():
+                return
+            self.page.wait_for_timeout(20)
+        raise AssertionError("waited 10 s in vain")
 
     def hears(self, text: str) -> None:
         self.expect(self.page.locator("#say")).to_have_text(re.compile(text))
