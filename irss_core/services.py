@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 from irss_core.config import MEBIBYTE, Settings
 from irss_core.errors import UnknownModelError
-from irss_core.media.images import ImageLimits
-from irss_core.media.video import ClipLimits
+from irss_core.media.limits import ClipLimits, ImageLimits
 from irss_core.progress import CancelToken, ProgressCallback
 from irss_core.sr.catalog import find_model
 from irss_core.votes import FILENAME, VoteStore

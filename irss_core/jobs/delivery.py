@@ -17,12 +17,16 @@ Why there is one mail:
 5. If the same happens to that second copy there is no third. The mail counts as FAILED, with words that say that it
    may have arrived: "delivered" is said only of a mail that a server took. An operator may decide to send it again.
 
+6. A mailer that ``confirms`` has only promised to try when it answers. The row stays SENDING until ``hear`` is told
+   that the mail arrived or came back. If nothing is heard for an hour, its having been taken is what counts.
+
 So a reader can get a second copy only when the connection broke, or the worker was killed, between the server's taking
 the mail and our noting that it did; to rule that out is beyond any sender. Otherwise it is one mail.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
@@ -49,6 +53,7 @@ class Patience:
     give_up_after_s: float = 24 * 3600.0  # since the mail was put in the outbox
     unknown_for_s: float = 15 * 60.0
     not_taken_for_s: float = 60.0  # longer than a server may take to answer
+    unconfirmed_for_s: float = 3600.0
 
 
 class Courier:
@@ -81,6 +86,17 @@ class Courier:
             # A new one, whose deliveries count from none: trying for a day is no reason to be taken for dead.
             self._mails.send(message.body, delay_s=wait_s)
         self._mails.delete(message)
+
+    def hear(self, mail_id: str, state: MailState, *, answer: str) -> None:
+        """Note what became of a mail that was taken: it arrived (SENT), or came back (FAILED).
+
+        What is known to have ended, or was never sent, stays as it is: such news comes more than once, and late.
+        """
+        mail = self._store.mail(mail_id)
+        if mail is None or mail.state is not MailState.SENDING:
+            return
+        with contextlib.suppress(ConflictError):  # heard twice at once
+            self._end(mail, state, answer)
 
     def _one_step(self, mail_id: str) -> float | None:
         """Return in how many seconds to look at the mail again, or None: it needs nothing more."""
@@ -117,13 +133,18 @@ class Courier:
         except Exception as error:  # noqa: BLE001  whatever else went wrong, it may have been taken
             record_error("mail uncertain", error, mail=sending.id)
             return self._look_into(sending)
-        return self._end(sending, MailState.SENT, answer)
+        if not self._mailer.confirms:
+            return self._end(sending, MailState.SENT, answer)
+        self._store.save_mail(sending, replace(sending, answer=answer, updated_at=self._clock.now()))
+        return self._patience.unconfirmed_for_s
 
     def _look_into(self, mail: Mail) -> float | None:
         """Find out what became of a try whose answer nobody wrote down."""
         taken = self._mailer.took(mail.message_id)
         if taken:
-            return self._end(mail, MailState.SENT, "The mail server took it.")
+            wait_s = self._patience.unconfirmed_for_s if self._mailer.confirms else 0.0
+            left_s = mail.updated_at + wait_s - self._clock.now()
+            return left_s if left_s > 0 else self._end(mail, MailState.SENT, "The mail server took it.")
         enough_s = self._patience.unknown_for_s if taken is None else self._patience.not_taken_for_s
         note, now = f"Nobody knows yet whether try {mail.attempt} arrived.", self._clock.now()
         if mail.answer != note or mail.updated_at > now:  # the clock was set back

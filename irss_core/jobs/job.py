@@ -12,7 +12,7 @@ A submission is a batch of one or many jobs, a job is one file, and a batch gets
 
 from __future__ import annotations
 
-import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +23,7 @@ from typing import Any
 from irss_core.errors import IllegalTransitionError
 from irss_core.jobs.options import JobOptions, Stage
 
+_MESSAGE_ID = re.compile(r"<?([0-9a-f]{64})@irss>?")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -132,7 +133,13 @@ class Mail:
     @property
     def message_id(self) -> str:
         """The same for every attempt, so that the receiver's server drops a second copy; tells nothing of the batch."""
-        return f"<{hashlib.sha256(self.id.encode()).hexdigest()[:40]}@irss>"
+        return f"<{self.id}@irss>"
+
+
+def mail_id_of(message_id: str) -> str | None:
+    """Return the id of the mail that has this Message-ID, or None: it is none of ours."""
+    found = _MESSAGE_ID.fullmatch(message_id.strip())
+    return found[1] if found else None
 
 
 def new_id() -> str:

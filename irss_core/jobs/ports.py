@@ -145,7 +145,7 @@ class ObjectInfo:
 
     key: str
     size_bytes: int
-    sha256: str
+    sha256: str | None  # None: it came by a form, and the store has not read it
     content_type: str
     modified_at: float
 
@@ -265,7 +265,15 @@ class Queue(Protocol):
 
 
 class Mailer(Protocol):
-    """Takes mails to their server."""
+    """Takes mails to their server.
+
+    ``confirms``: what ``send`` returns is only the promise to try; delivered or bounced is heard of later.
+    """
+
+    @property
+    def confirms(self) -> bool:
+        """Whether the end of a mail is told later."""
+        ...
 
     def send(self, message: EmailMessage) -> str:
         """Hand a mail over and return the server's answer, which takes it on.

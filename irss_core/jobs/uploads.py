@@ -28,8 +28,7 @@ from irss_core.jobs.keys import upload_key
 from irss_core.jobs.limits import JobLimits
 from irss_core.jobs.names import shown_name
 from irss_core.jobs.ports import Clock, ObjectStore, Records, UploadForm
-from irss_core.media.images import IMAGE_SUFFIXES
-from irss_core.media.video import CLIP_SUFFIXES
+from irss_core.media.limits import CLIP_SUFFIXES, IMAGE_SUFFIXES
 from irss_core.media.zips import ZIP_SUFFIX
 
 UPLOAD_S = 24 * 3600.0

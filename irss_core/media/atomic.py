@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from irss_core.errors import InvalidOptionError, OutputExistsError, ResourceError
-from irss_core.media.source import shown_name
+from irss_core.media.file_names import shown_name
 
 _FULL_OR_FAILING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 

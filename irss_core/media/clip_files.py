@@ -28,9 +28,6 @@ from av.video.stream import VideoStream
 
 from irss_core.errors import CorruptMediaError, InputError, LimitExceededError, UnsupportedFormatError
 
-CLIP_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".gif", ".webp"}
-)
 READABLE = "MP4, MOV, MKV, WebM, AVI, MPG, animated GIF and animated WebP"
 DEMUXERS = ("mov", "matroska", "webm", "avi", "mpeg", "mpegvideo", "mpegts", "gif")
 

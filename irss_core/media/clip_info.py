@@ -30,22 +30,13 @@ from irss_core.media.clip_files import (
     video_stream,
 )
 from irss_core.media.clip_pixels import frame_notes, frame_orientation
+from irss_core.media.limits import ClipLimits
 from irss_core.media.webp_clips import read_webp_header
 
 _DEFAULT_FPS = Fraction(25)
 _FASTEST_FPS = 1000
 _HOPELESS = 300
 _MICROSECOND = Fraction(1, 1_000_000)
-
-
-@dataclass(frozen=True)
-class ClipLimits:
-    """The largest clip that is accepted."""
-
-    max_seconds: float = 600.0
-    max_frames: int = 36_000
-    max_bytes: int = 2 * 1024**3
-    max_frame_pixels: int = 3840 * 2160
 
 
 DEFAULT_LIMITS = ClipLimits()

@@ -41,8 +41,9 @@ from irss_core.media.clip_files import (
     timeline_origin,
     video_stream,
 )
-from irss_core.media.clip_info import DEFAULT_LIMITS, ClipInfo, ClipLimits, check_length, probe_clip, video_duration
+from irss_core.media.clip_info import DEFAULT_LIMITS, ClipInfo, check_length, probe_clip, video_duration
 from irss_core.media.clip_pixels import FrameConverter
+from irss_core.media.limits import ClipLimits
 from irss_core.media.webp_clips import read_webp_header, webp_frames
 
 _SMALLEST_STEP = Fraction(1, 1000)

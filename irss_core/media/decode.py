@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from irss_core.errors import UnsupportedFormatError
-from irss_core.media.picture import DEFAULT_LIMITS, ImageHeader, ImageLimits, Picture
+from irss_core.media.limits import ImageLimits
+from irss_core.media.picture import DEFAULT_LIMITS, ImageHeader, Picture
 from irss_core.media.pillow_reader import inspect_with_pillow
 from irss_core.media.pixels import oriented
 from irss_core.media.png_reader import inspect_png

@@ -13,10 +13,10 @@ from irss_core.errors import InvalidOptionError, UnsupportedFormatError
 from irss_core.media.atomic import atomic_file
 from irss_core.media.color import to_srgb, usable_profile
 from irss_core.media.exif import read_exif, with_size
+from irss_core.media.file_names import shown_name
 from irss_core.media.picture import OUTPUT_FORMATS, Picture, Pixels
 from irss_core.media.pixels import flatten_on_white, to_8bit
 from irss_core.media.png_writer import write_png
-from irss_core.media.source import shown_name
 from irss_core.media.tiff_writer import write_tiff
 
 _BY_SUFFIX = {

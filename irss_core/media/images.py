@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from irss_core.media.decode import read_header, read_image
 from irss_core.media.encode import encode_image, write_image
-from irss_core.media.picture import IMAGE_SUFFIXES, OUTPUT_FORMATS, ImageHeader, ImageLimits, Picture
+from irss_core.media.limits import IMAGE_SUFFIXES, ImageLimits
+from irss_core.media.picture import OUTPUT_FORMATS, ImageHeader, Picture
 from irss_core.media.pixels import bleed_color, thumbnail_rgb, to_rgb8
 
 __all__ = [

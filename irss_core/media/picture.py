@@ -1,4 +1,4 @@
-"""What a still is in memory, what its header says, and how large it may be."""
+"""What a still is in memory, and what its header says."""
 
 from __future__ import annotations
 
@@ -8,65 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from irss_core.errors import CorruptMediaError, LimitExceededError
+from irss_core.media.limits import ImageLimits
 
 Pixels = npt.NDArray[Any]
 """An array of ``uint8`` or ``uint16`` samples, full range, RGB order where there are three channels."""
-
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".avif"}
-)
-"""Endings a folder is searched for. Reading a file goes by its content, so a wrong ending does no harm."""
 
 OUTPUT_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
 """What stills are written as."""
 
 _MOVING_FORMATS = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
-
-
-@dataclass(frozen=True)
-class ImageLimits:
-    """How large a still may be; checked against the header, before a pixel is decoded."""
-
-    max_pixels: int = 40_000_000
-    max_side: int = 16_384
-    max_bytes: int = 268_435_456
-
-    def check_bytes(self, name: str, size_bytes: int) -> None:
-        """Pass if the file is small enough.
-
-        Raises:
-            LimitExceededError: it is not.
-        """
-        if size_bytes > self.max_bytes:
-            raise LimitExceededError(
-                f"{name} is {size_bytes:,} bytes long; at most {self.max_bytes:,} are taken. "
-                "Save it smaller (for example as JPEG or WebP), or raise IRSS_MAX_IMAGE_BYTES."
-            )
-
-    def check_size(self, name: str, width: int, height: int) -> None:
-        """Pass if the picture has a possible size within the limits.
-
-        Raises:
-            CorruptMediaError: a side is zero or negative.
-            LimitExceededError: a side or the number of pixels is over the limit.
-        """
-        size = f"{name} is {width:,} x {height:,} pixels"
-        if width < 1 or height < 1:
-            raise CorruptMediaError(
-                f"{size}, which no picture can be: at least 1 x 1 is needed. "
-                "Export it again from the program that made it."
-            )
-        if max(width, height) > self.max_side:
-            raise LimitExceededError(
-                f"{size}; the longer side may be at most {self.max_side:,}. "
-                "Make the picture smaller, or raise IRSS_MAX_IMAGE_SIDE."
-            )
-        if width * height > self.max_pixels:
-            raise LimitExceededError(
-                f"{size}, {width * height:,} in all; at most {self.max_pixels:,} are taken. "
-                "Make the picture smaller, or raise IRSS_MAX_IMAGE_PIXELS."
-            )
 
 
 DEFAULT_LIMITS = ImageLimits()

@@ -24,8 +24,9 @@ from PIL import (
 from irss_core.errors import UnsupportedFormatError
 from irss_core.media.color import cmyk_to_rgb, usable_profile
 from irss_core.media.exif import CameraData, read_exif
+from irss_core.media.limits import ImageLimits
 from irss_core.media.pages import count_gif_frames
-from irss_core.media.picture import ImageLimits, Pixels
+from irss_core.media.picture import Pixels
 from irss_core.media.reading import Decoded, Inspected, image_samples, present
 from irss_core.media.source import Source, corrupt, decoder_errors
 

@@ -19,7 +19,8 @@ from PIL import PngImagePlugin
 
 from irss_core.media.color import MAX_ICC_BYTES, usable_profile
 from irss_core.media.exif import read_exif
-from irss_core.media.picture import ImageLimits, Pixels
+from irss_core.media.limits import ImageLimits
+from irss_core.media.picture import Pixels
 from irss_core.media.reading import Decoded, Inspected, image_samples, present, split_samples
 from irss_core.media.source import Source, corrupt, decoder_errors
 

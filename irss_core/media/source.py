@@ -15,9 +15,9 @@ from typing import BinaryIO
 from PIL import Image
 
 from irss_core.errors import CorruptMediaError, InputError, LimitExceededError, ResourceError
-from irss_core.media.picture import ImageLimits
+from irss_core.media.file_names import shown_name
+from irss_core.media.limits import ImageLimits
 
-_MAX_NAME = 80
 _MAX_DETAIL = 160
 
 _DECODER_COMPLAINTS = (
@@ -48,12 +48,6 @@ class Source:
         """The whole file."""
         self.stream.seek(0)
         return self.stream.read(self.size_bytes)
-
-
-def shown_name(path: Path) -> str:
-    """The file's own name, safe to print: control characters replaced, cut to 80 characters, never empty."""
-    name = "".join(c if c.isprintable() else "\ufffd" for c in path.name) or str(path)
-    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from irss_core.errors import UnsupportedFormatError
 from irss_core.media.color import cmyk_to_rgb, usable_profile
 from irss_core.media.exif import CameraData
 from irss_core.media.ifd import IfdError
+from irss_core.media.limits import ImageLimits
 from irss_core.media.pages import count_tiff_pages
-from irss_core.media.picture import ImageLimits
 from irss_core.media.pixels import unpremultiplied
 from irss_core.media.reading import Decoded, Inspected, image_samples, present, split_samples
 from irss_core.media.source import Source, corrupt, decoder_errors

@@ -6,11 +6,11 @@ WebM or GIF with the times of the frames kept and the sound copied. Memory use d
 
 from __future__ import annotations
 
-from irss_core.media.clip_files import CLIP_SUFFIXES
-from irss_core.media.clip_info import ClipInfo, ClipLimits, is_clip, probe_clip
+from irss_core.media.clip_info import ClipInfo, is_clip, probe_clip
 from irss_core.media.clip_part import ClipPart, clip_part, part_frames
 from irss_core.media.clips_in import ClipReader, Frame, extract_frame, read_frames
 from irss_core.media.clips_out import OUTPUT_SUFFIXES, ClipWriter
+from irss_core.media.limits import CLIP_SUFFIXES, ClipLimits
 
 __all__ = [
     "CLIP_SUFFIXES",

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from irss_core.errors import InputError
-from irss_core.media.images import IMAGE_SUFFIXES
-from irss_core.media.video import CLIP_SUFFIXES
+from irss_core.media.limits import CLIP_SUFFIXES, IMAGE_SUFFIXES
 
 MAX_FILES = 500
 ACCEPTED = IMAGE_SUFFIXES | CLIP_SUFFIXES

@@ -23,11 +23,9 @@ from pathlib import Path, PurePosixPath
 
 import httpx
 from filelock import FileLock, Timeout
-from safetensors import numpy as safetensors_numpy
 
 from irss_core.errors import WeightsCorruptError, WeightsUnavailableError
 from irss_core.progress import CancelToken, ProgressCallback, ProgressMeter
-from irss_core.sr import ncnn
 from irss_core.sr.catalog import ModelSpec, PackagedNcnn, WeightFile
 
 MAX_DOWNLOAD_BYTES = 1024**3
@@ -310,6 +308,10 @@ def _intact(path: Path) -> str | None:
 
 def _convert(pair: tuple[Path, Path], path: Path) -> str:
     """Write the pair as safetensors to ``path``, in the precision it has, and return the file's SHA-256."""
+    from safetensors import numpy as safetensors_numpy
+
+    from irss_core.sr import ncnn
+
     content = safetensors_numpy.save(ncnn.read_state_dict(*pair))
     digest = hashlib.sha256(content).hexdigest()
     _write_atomically(path, content)

@@ -17,6 +17,7 @@ class FakeMailer:
     """
 
     arrived: list[EmailMessage] = field(default_factory=list)
+    confirms: bool = False
     _noted: set[str] = field(default_factory=set)
     _next: deque[tuple[MailError, bool]] = field(default_factory=deque)
 

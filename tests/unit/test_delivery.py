@@ -303,3 +303,49 @@ def test_a_courier_that_was_overtaken_writes_nothing(post, monkeypatch):
     post.deliver_all()
     assert post.mail.state is MailState.SENT
     assert len(post.mailer.arrived) == 1
+
+
+class TestAMailerThatConfirmsLater:
+    @pytest.fixture
+    def post(self, post: Post) -> Post:
+        post.mailer.confirms = True
+        assert post.deliver_all() == 1
+        return post
+
+    def test_the_jobs_are_delivered_once_the_mail_arrived(self, post):
+        assert (post.mail.state, post.mail.answer, post.status) == (MailState.SENDING, "250 taken", JobStatus.PROCESSED)
+        post.courier.hear(post.mail.id, MailState.SENT, answer="It arrived.")
+        assert (post.mail.state, post.mail.answer, post.status) == (MailState.SENT, "It arrived.", JobStatus.DELIVERED)
+
+    def test_a_mail_that_comes_back_says_why(self, post):
+        post.courier.hear(post.mail.id, MailState.FAILED, answer="There is no such mailbox.")
+        job = post.backstage.job(post.made)
+        assert (job.status, job.error) == (JobStatus.NOT_DELIVERED, "There is no such mailbox.")
+
+    def test_news_that_come_again_or_of_nothing_change_nothing(self, post):
+        post.courier.hear(post.mail.id, MailState.FAILED, answer="There is no such mailbox.")
+        post.courier.hear(post.mail.id, MailState.SENT, answer="It arrived.")
+        post.courier.hear("0" * 64, MailState.SENT, answer="It arrived.")
+        assert post.status is JobStatus.NOT_DELIVERED
+
+    def test_nothing_is_sent_again_while_news_are_awaited_and_silence_counts_as_delivered(self, post):
+        assert post.run(hours=0.9) == []
+        assert post.mail.state is MailState.SENDING
+        post.run(hours=0.3)
+        assert (post.mail.state, post.status) == (MailState.SENT, JobStatus.DELIVERED)
+        assert len(post.mailer.arrived) == 1
+
+    def test_news_that_overtake_the_answer_are_kept(self, post, monkeypatch):
+        (made,) = post.backstage.batch()
+        begun = begin_attempt(made, now=post.clock.now())
+        post.store.save(made, begun)
+        mail = post.backstage.service.settle(begun, processed(begun, now=post.clock.now()))
+        send = post.mailer.send
+
+        def heard_first(message: EmailMessage) -> str:
+            post.another().hear(mail.id, MailState.SENT, answer="It arrived.")
+            return send(message)
+
+        monkeypatch.setattr(post.mailer, "send", heard_first)
+        post.deliver_all()
+        assert post.store.mail(mail.id).answer == "It arrived."

@@ -26,6 +26,7 @@ from irss_core.jobs.job import (
     delivered,
     given_up,
     mail_answered,
+    mail_id_of,
     mail_sending,
     new_id,
     processed,
@@ -166,8 +167,12 @@ class TestMailSteps:
     def test_the_message_id_is_the_same_for_every_attempt_and_names_nothing(self):
         mail = mail_of(MailState.PENDING)
         assert mail_sending(mail, now=LATER).message_id == mail.message_id
-        assert re.fullmatch(r"<[0-9a-f]{40}@irss>", mail.message_id)
-        assert mail.message_id[1:13] not in (mail.id[:12], mail.batch_id[:12])
+        assert mail.message_id[1:13] != mail.batch_id[:12]
+
+    def test_a_mail_is_known_again_by_its_message_id(self):
+        mail = mail_of(MailState.PENDING)
+        assert mail_id_of(mail.message_id) == mail_id_of(f" {mail.message_id[1:-1]}\n") == mail.id
+        assert mail_id_of("<somebody@example.org>") is None
 
 
 class TestOptions:

@@ -27,6 +27,8 @@ class OutboxMail:
 class OutboxFolder:
     """A folder of mails, which the first one makes: "20260301T140000Z-<hash of the Message-ID>.eml"."""
 
+    confirms = False
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 

@@ -68,6 +68,8 @@ class SmtpMailer:
     of an authority of one's own are trusted by SSL_CERT_FILE.
     """
 
+    confirms = False
+
     def __init__(
         self,
         host: str,

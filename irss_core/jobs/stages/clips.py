@@ -43,8 +43,7 @@ def run_clip(job: Job, workshop: Workshop, progress: ProgressCallback | None, ca
             hold=workshop.models.inference_slot,
             total=job.facts.get("frames"),
         )
-        info = workshop.objects.info(job.input_key)
-        plan = {"input": info.sha256 if info else "", **_plan(job.options), **work.plan()}
+        plan = {"input": job.facts["sha256"], **_plan(job.options), **work.plan()}
         segments = Segments(workshop.objects, job.id, plan)
         notes = make_clip(order, segments, progress=progress, cancel=cancel)
         return put_clip(job, workshop, order.target, Changes(facts=work.facts()), noted(*notes))
