@@ -66,6 +66,25 @@ class Settings(BaseSettings):
     keep_inputs_days: float = Field(default=7.0, gt=0, description="Inputs are deleted this long after the job.")
     keep_results_days: float = Field(default=30.0, gt=0, description="Results and jobs are deleted after this.")
 
+    # The jobs on AWS. `irss cloud deploy` makes all of this, and tells every part of it in these words.
+    backend: Literal["local", "aws"] = Field(default="local", description="Where jobs live: here, or on AWS.")
+    aws_table: str | None = Field(default=None, description="DynamoDB table of the jobs.")
+    aws_uploads_bucket: str | None = Field(default=None, description="Bucket of what is handed in.")
+    aws_processed_bucket: str | None = Field(default=None, description="Bucket of the results.")
+    aws_archive_bucket: str | None = Field(default=None, description="Bucket of the originals.")
+    aws_intake_topic: str | None = Field(default=None, description="ARN of the topic that submissions go through.")
+    aws_intake_queue: str | None = Field(default=None, description="URL of the queue that begins jobs.")
+    aws_intake_dlq: str | None = Field(default=None, description="URL of its dead letters.")
+    aws_tasks_queue: str | None = Field(default=None, description="URL of the queue of the workers.")
+    aws_tasks_dlq: str | None = Field(default=None, description="URL of its dead letters.")
+    aws_mail_queue: str | None = Field(default=None, description="URL of the queue of the mails.")
+    aws_mail_dlq: str | None = Field(default=None, description="URL of its dead letters.")
+    aws_state_machine: str | None = Field(default=None, description="ARN of the state machine.")
+    aws_ses_configuration_set: str | None = Field(default=None, description="SES configuration set of the mails.")
+    aws_session_secret: str | None = Field(
+        default=None, description="ARN of the secret in Secrets Manager that signs sessions."
+    )
+
     # Mail. Without a server mails become .eml files in a folder of IRSS_DATA_DIR, which the Queue tab shows.
     smtp_host: str | None = Field(default=None, description="Mail server.")
     smtp_port: int = Field(default=587, ge=1, le=65535)

@@ -13,15 +13,13 @@ from irss_core.adapters.local.secret_key import load_secret
 from irss_core.adapters.local.signing import UrlSigner
 from irss_core.adapters.local.smtp import SmtpMailer
 from irss_core.config import Settings
+from irss_core.job_limits import job_limits
 from irss_core.jobs.identity import Sessions
-from irss_core.jobs.limits import JobLimits
 from irss_core.jobs.ports import Mailer
 from irss_core.jobs.service import JobService
 
 JOURNAL = "mail-journal"
 """The folder in which is noted what the mail server took."""
-
-_DAY_S = 86_400.0
 
 
 def build_job_service(settings: Settings) -> JobService:
@@ -40,7 +38,7 @@ def build_job_service(settings: Settings) -> JobService:
         mailer=_mailer(settings),
         clock=clock,
         sessions=Sessions(_secret(settings), clock=clock),
-        limits=_job_limits(settings),
+        limits=job_limits(settings),
         address=settings.address,
         sender=settings.mail_from,
         scratch=settings.data_dir / "scratch",
@@ -73,17 +71,4 @@ def _mailer(settings: Settings) -> Mailer:
         password=password.get_secret_value() if password else None,
         security=settings.smtp_security,
         journal=settings.data_dir / JOURNAL,
-    )
-
-
-def _job_limits(settings: Settings) -> JobLimits:
-    return JobLimits(
-        max_files=settings.max_batch_files,
-        max_image_bytes=settings.max_image_bytes,
-        max_clip_bytes=settings.max_clip_bytes,
-        submissions_per_hour=settings.submissions_per_hour,
-        submissions_per_day=settings.submissions_per_day,
-        submissions_in_flight=settings.submissions_in_flight,
-        keep_inputs_s=settings.keep_inputs_days * _DAY_S,
-        keep_results_s=settings.keep_results_days * _DAY_S,
     )

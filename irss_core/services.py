@@ -23,10 +23,11 @@ from irss_core.sr.catalog import find_model
 from irss_core.votes import FILENAME, VoteStore
 
 if TYPE_CHECKING:
-    from irss_core.jobs.delivery import Patience
+    from irss_core.jobs.delivery import Courier, Patience
     from irss_core.jobs.options import Stage
     from irss_core.jobs.service import JobService
-    from irss_core.jobs.stages import StageFunction
+    from irss_core.jobs.stages import StageFunction, Workshop
+    from irss_core.jobs.sweeper import Sweeper
     from irss_core.jobs.worker import Pace, Worker
     from irss_core.sr.image import ImageUpscaler
     from irss_core.sr.loader import LoadedModel
@@ -70,7 +71,10 @@ class Services:
         """
         with self._opening:
             if self._jobs is None:
-                from irss_core.local_jobs import build_job_service
+                if self.settings.backend == "aws":
+                    from irss_core.aws_jobs import build_job_service
+                else:
+                    from irss_core.local_jobs import build_job_service
 
                 self._jobs = build_job_service(self.settings)
             return self._jobs
@@ -196,39 +200,65 @@ def build_worker(
     Raises:
         StoreUnavailableError: the data folder cannot be used.
     """
+    from irss_core.jobs.stages import STAGES
+    from irss_core.jobs.worker import MailRoom, Worker, assign_jobs
+
+    services, stages = build_services(settings), stages or STAGES
+    service, workshop = services.jobs, build_workshop(services)
+    if settings.backend == "aws":
+        from irss_core.aws_jobs import assign_tasks, task_queue
+
+        return Worker(task_queue(settings), workshop, assign=assign_tasks(settings, service, stages), pace=pace)
+    courier = build_courier(services, scratch=workshop.scratch, patience=patience)
+    sweeper = build_sweeper(services, scratch=workshop.scratch)
+    return Worker(
+        service.work,
+        workshop,
+        assign=assign_jobs(service, stages),
+        mail_room=MailRoom(service.mails, courier, sweeper),
+        pace=pace,
+    )
+
+
+def build_workshop(services: Services) -> Workshop:
+    """Return what stages work with, its folder for temporary files a new one."""
+    from irss_core.jobs.stages import Workshop
+
+    scratch = services.settings.data_dir / "scratch" / secrets.token_hex(8)
+    scratch.mkdir(mode=0o700, parents=True)
+    return Workshop(objects=services.jobs.objects, models=services, scratch=scratch)
+
+
+def build_courier(services: Services, *, scratch: Path, patience: Patience | None = None) -> Courier:
+    """Return who takes the mails to their server."""
     from irss_core.jobs.delivery import Courier
     from irss_core.jobs.letters import compose_result
-    from irss_core.jobs.retention import Retention
-    from irss_core.jobs.stages import STAGES, Workshop
-    from irss_core.jobs.sweeper import Sweeper
-    from irss_core.jobs.worker import Worker
-    from irss_core.local_jobs import JOURNAL, file_objects
 
-    services = build_services(settings)
-    service = services.jobs
-    scratch = settings.data_dir / "scratch" / secrets.token_hex(8)
-    scratch.mkdir(mode=0o700, parents=True)
+    service, settings = services.jobs, services.settings
     compose = partial(
         compose_result, objects=service.objects, sender=settings.mail_from, address=settings.address, scratch=scratch
     )
-    retention = Retention(
-        service,
-        scratch=scratch,
-        delete_parts=file_objects(settings).sweep_parts,
-        notes=[settings.data_dir / JOURNAL],
+    return Courier(
+        store=service.store,
+        mails=service.mails,
+        mailer=service.mailer,
+        clock=service.clock,
+        compose=compose,
+        patience=patience,
     )
-    return Worker(
-        service,
-        Workshop(objects=service.objects, models=services, scratch=scratch),
-        courier=Courier(
-            store=service.store,
-            mails=service.mails,
-            mailer=service.mailer,
-            clock=service.clock,
-            compose=compose,
-            patience=patience,
-        ),
-        sweeper=Sweeper(service, retention=retention),
-        stages=stages or STAGES,
-        pace=pace,
-    )
+
+
+def build_sweeper(services: Services, *, scratch: Path) -> Sweeper:
+    """Return who finds what nobody holds any more, and deletes what is over."""
+    from irss_core.jobs.retention import Retention
+    from irss_core.jobs.sweeper import Sweeper
+
+    service, settings = services.jobs, services.settings
+    if settings.backend == "aws":
+        retention = Retention(service, scratch=scratch)
+    else:
+        from irss_core.local_jobs import JOURNAL, file_objects
+
+        journal, parts = settings.data_dir / JOURNAL, file_objects(settings).sweep_parts
+        retention = Retention(service, scratch=scratch, delete_parts=parts, notes=[journal])
+    return Sweeper(service, retention=retention)

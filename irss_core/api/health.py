@@ -54,7 +54,9 @@ class HealthAnswer(BaseModel):
     jobs_waiting: int | None = Field(description="Jobs that no worker has taken yet.")
     jobs_in_work: int | None = Field(description="Jobs that a worker holds.")
     dead_letters: int | None = Field(description="Jobs and mails that failed too often to be tried again.")
-    mail: Literal["smtp", "folder"] = Field(description="Where mails go: to a mail server, or into a folder here.")
+    mail: Literal["smtp", "folder", "ses"] = Field(
+        description="Where mails go: to a mail server, into a folder here, or to Amazon SES."
+    )
 
 
 @router.get("/health", summary="How is the service doing?", responses=may_fail())
@@ -74,7 +76,7 @@ async def health(api: TheApi) -> HealthAnswer:
         jobs_waiting=figures.waiting if figures else None,
         jobs_in_work=figures.in_work if figures else None,
         dead_letters=figures.dead if figures else None,
-        mail="smtp" if settings.smtp_host else "folder",
+        mail="ses" if settings.backend == "aws" else "smtp" if settings.smtp_host else "folder",
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path as FilePath
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import FileResponse
 
 from irss_core.adapters.local.objects import FileObjects
+from irss_core.adapters.object_rules import attachment
 from irss_core.api.context import Jobs
 from irss_core.api.forms import IncomingForm
 from irss_core.api.problems import may_fail
@@ -49,7 +49,12 @@ async def take_object(request: Request, jobs: Jobs) -> None:
     """Take the file of a form of POST /uploads. The form is the right to do so; it holds for one file, for minutes."""
     objects = _local_objects(jobs)
     form = await IncomingForm.begin(request)
-    await form.use(lambda file: objects.take_upload(form.fields, file))
+
+    def take(file: BinaryIO) -> None:
+        stored = objects.take_upload(form.fields, file)
+        jobs.arrived(stored.key.rpartition("/")[2])
+
+    await form.use(take)
 
 
 _FILE: dict[int | str, dict[str, Any]] = {
@@ -76,15 +81,6 @@ def give_object(
     path, name, content_type = _local_objects(jobs).open_download(key, query)
     headers = {**_HEADERS, "Content-Disposition": attachment(name)}
     return FileResponse(path, headers=headers, media_type=content_type, stat_result=_facts(path))
-
-
-def attachment(name: str) -> str:
-    """Return a Content-Disposition that says to store a file under that name (RFC 6266, RFC 5987).
-
-    The name is given twice: in ASCII for what is old, and as it is.
-    """
-    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
 
 
 def _local_objects(jobs: JobService) -> FileObjects:

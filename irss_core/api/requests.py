@@ -69,6 +69,11 @@ class NewUpload(_Body):
     name: str = Field(min_length=1, max_length=255, description="To show; it never becomes a path.")
     size_bytes: int = Field(ge=1, le=2**53, description="How large the file is.")
     content_type: str = Field(min_length=1, max_length=100, description="As a browser says it.")
+    options: JobOptionsBody | None = Field(
+        default=None,
+        description="What is to be done with it as soon as it is here: its job then has the upload's id, and needs no "
+        "POST /process-file.",
+    )
 
 
 class NewSubmission(_Body):

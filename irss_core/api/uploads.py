@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 
 from irss_core.api.answers import StoredAnswer, UploadAnswer
 from irss_core.api.callers import Caller
-from irss_core.api.context import Jobs, TheApi, as_reached
+from irss_core.api.context import ClientIp, Jobs, TheApi, as_reached
 from irss_core.api.forms import FILE_FIELD, IncomingForm
 from irss_core.api.problems import may_fail
 from irss_core.api.requests import NewUpload
@@ -32,13 +32,23 @@ FILE_FORM: dict[str, Any] = {
 @router.post(
     "/uploads", status_code=201, summary="Ask for an upload form", responses=may_fail(400, 401, 403, 413, 415, 422, 429)
 )
-def begin_upload(body: NewUpload, request: Request, caller: Caller, api: TheApi, jobs: Jobs) -> UploadAnswer:
+def begin_upload(
+    *, body: NewUpload, request: Request, caller: Caller, api: TheApi, jobs: Jobs, ip: ClientIp
+) -> UploadAnswer:
     """Return a form that takes one file of this size and type, once, within minutes.
 
     Send it as multipart/form-data to `url`: the `fields` as they are, then the file as `file`. Then name the upload's
-    `id` in POST /process-file.
+    `id` in POST /process-file; or say here, with `options`, what is to be done as soon as the file has come, and look
+    for the job under the upload's `id`.
     """
-    upload = jobs.begin_upload(caller, name=body.name, size_bytes=body.size_bytes, content_type=body.content_type)
+    upload = jobs.begin_upload(
+        caller,
+        name=body.name,
+        size_bytes=body.size_bytes,
+        content_type=body.content_type,
+        order=None if body.options is None else body.options.to_options(),
+        ip=ip,
+    )
     return UploadAnswer(
         id=upload.id,
         url=as_reached(upload.form.url, request, api.settings),

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from irss_core.errors import CancelledError, ConflictError, IrssError, ResourceError, StoreUnavailableError
 from irss_core.jobs.job import Job, at_stage, attempt_failed, begin_attempt, given_up, processed, with_results
@@ -16,11 +16,29 @@ from irss_core.jobs.options import Stage
 from irss_core.progress import CancelToken, ProgressCallback, ProgressUpdate
 
 if TYPE_CHECKING:
-    from irss_core.jobs.service import JobService
+    from irss_core.jobs.ports import Clock, JobStore
     from irss_core.jobs.stages import StageFunction, Workshop
 
 EXHAUSTED = "attempts-exhausted"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+
+class Ledger(Protocol):
+    """Where an attempt's job is written, and who is told how it ends."""
+
+    @property
+    def store(self) -> JobStore:
+        """Where the job is read and its progress written."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """What the writes are dated by."""
+        ...
+
+    def settle(self, before: Job, after: Job) -> object:
+        """Have it end: every step asked for is done (2), or it is given up (4)."""
+        ...
 
 
 class Ending(Enum):
@@ -39,7 +57,7 @@ class Attempt:
 
     Args:
         job: As it was read. A write is refused once anybody else has changed its status or begun an attempt.
-        service: Where it is written.
+        ledger: Where it is written.
         workshop: What the stages work with.
         stages: What is done at each stage.
         delivery: The how manieth time this is that the job's message was delivered.
@@ -50,7 +68,7 @@ class Attempt:
     def __init__(
         self,
         job: Job,
-        service: JobService,
+        ledger: Ledger,
         workshop: Workshop,
         *,
         stages: Mapping[Stage, StageFunction],
@@ -59,7 +77,7 @@ class Attempt:
         write_every_s: float,
     ) -> None:
         self.job = job
-        self._service, self._workshop, self._stages = service, workshop, stages
+        self._ledger, self._workshop, self._stages = ledger, workshop, stages
         self._delivery, self._max_deliveries, self._write_every_s = delivery, max_deliveries, write_every_s
         self._cancel = CancelToken()
         self._halted: Ending | None = None
@@ -98,7 +116,7 @@ class Attempt:
     def look(self) -> None:
         """Stop if the owner asked for it, or if the job has become somebody else's."""
         with self._writing:  # what was written and is not yet noted here would look like somebody else's
-            found = self._service.store.job(self.job.id)
+            found = self._ledger.store.job(self.job.id)
             mine = found is not None and not found.settled and found.attempt == self.job.attempt
         if found is None or not mine:
             self.halt(Ending.TAKEN)
@@ -175,13 +193,13 @@ class Attempt:
     def _save(self, after: Job) -> None:
         with self._writing:
             self._require_mine()
-            self._service.store.save(self.job, after)
+            self._ledger.store.save(self.job, after)
             self.job, self._written_at = after, time.monotonic()
 
     def _settle(self, after: Job) -> None:
         with self._writing:
             self._require_mine()
-            self._service.settle(self.job, after)
+            self._ledger.settle(self.job, after)
             self.job = after
 
     def _require_mine(self) -> None:
@@ -189,7 +207,7 @@ class Attempt:
             raise CancelledError("The job has become somebody else's; nothing more is written.")
 
     def _now(self) -> float:
-        return self._service.clock.now()
+        return self._ledger.clock.now()
 
 
 def _told(error: Exception) -> tuple[str, str]:

@@ -58,8 +58,13 @@ class JsonLines(logging.Formatter):
         return json.dumps({name: _redacted(value) for name, value in entry.items()}, default=str)
 
 
+def redacted(text: str) -> str:
+    """Return a text in which ids are cut short and addresses left out."""
+    return _ADDRESS.sub("(address)", _ID.sub(r"\1", text))
+
+
 def _redacted(value: object) -> object:
-    return _ADDRESS.sub("(address)", _ID.sub(r"\1", value)) if isinstance(value, str) else value
+    return redacted(value) if isinstance(value, str) else value
 
 
 def _facts(job: Job | None, facts: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class Retention:
     Args:
         service: Whose jobs and objects they are.
         scratch: This process's own folder for temporary files; those beside it are of other processes.
-        delete_parts: Deletes what writers of objects left that were killed longer ago than so many seconds.
+        delete_parts: Deletes what writers of objects left that were killed longer ago than so many seconds; by default
+            there is nothing of the kind.
         notes: Folders of small files that are of use as long as results are kept.
     """
 
@@ -36,7 +37,7 @@ class Retention:
         service: JobService,
         *,
         scratch: Path,
-        delete_parts: Callable[[float], int],
+        delete_parts: Callable[[float], int] = lambda _older_than_s: 0,
         notes: Sequence[Path] = (),
     ) -> None:
         self._service, self._scratch, self._delete_parts, self._notes = service, scratch, delete_parts, notes

@@ -101,9 +101,33 @@ class JobService:
 
     # Files in.
 
-    def begin_upload(self, owner: Owner, *, name: str, size_bytes: int, content_type: str) -> Upload:
-        """Return a form that takes one file; raises as ``Uploads.begin``."""
-        return self._uploads.begin(owner, name=name, size_bytes=size_bytes, content_type=content_type)
+    def begin_upload(
+        self,
+        owner: Owner,
+        *,
+        name: str,
+        size_bytes: int,
+        content_type: str,
+        order: JobOptions | None = None,
+        ip: str | None = None,
+    ) -> Upload:
+        """Return a form that takes one file.
+
+        Args:
+            order: what is done with the file as soon as it is here; its job then has the upload's id. See ``arrived``.
+            ip: where such an order came from, if that is known and counts.
+
+        Raises:
+            InputError: as ``Uploads.begin``.
+            UnknownModelError, RateLimitedError: as ``submit``; of an order.
+        """
+        if order is not None:
+            self._submissions.order(owner, order, ip=ip)
+        return self._uploads.begin(owner, name=name, size_bytes=size_bytes, content_type=content_type, order=order)
+
+    def arrived(self, upload_id: str) -> Submission | None:
+        """Return what an upload became whose file has just come, None if nothing was ordered with it."""
+        return self._submissions.of_arrival(upload_id)
 
     def add_upload(self, owner: Owner, source: Path, *, name: str) -> str:
         """Take in a file that is on this machine and return its upload's id; raises as ``Uploads.add``."""

@@ -94,14 +94,49 @@ class Submissions:
                 raise
             return made
 
+    def order(self, owner: Owner, options: JobOptions, *, ip: str | None) -> None:
+        """Count a submission that is made of a file as soon as that is here: who orders it is then no longer there.
+
+        Raises:
+            UnknownModelError, InvalidOptionError, RateLimitedError: as ``submit``.
+        """
+        check_options(options)
+        self._admit(owner, ip)
+
+    def of_arrival(self, upload_id: str) -> Submission | None:
+        """Return what became of a file that is here, if it was ordered with it; told twice, it is made once.
+
+        Raises:
+            InputError: the file cannot be taken.
+        """
+        ordered = self._uploads.order(upload_id) if is_id(upload_id) else None
+        if ordered is None:
+            return None
+        owner, options = ordered
+        with contextlib.suppress(ConflictError):  # told twice at once
+            return self._create(new_id(), owner, [self._arrived(owner, upload_id)], options)
+        return None
+
     def _make(
         self, batch_id: str, owner: Owner, upload_ids: Sequence[str], options: JobOptions, ip: str | None
     ) -> Submission:
         arrived = [self._arrived(owner, upload_id) for upload_id in upload_ids]
-        now = self._clock.now()
+        self._admit(owner, ip)
+        return self._create(batch_id, owner, arrived, options)
+
+    def _admit(self, owner: Owner, ip: str | None) -> None:
         network = None if ip is None else self._sessions.seal(f"network:{network_of(ip)}")
-        admit_submission(owner, network=network, limits=self._limits, store=self._store, records=self._records, now=now)
-        files = self._files(arrived)
+        admit_submission(
+            owner,
+            network=network,
+            limits=self._limits,
+            store=self._store,
+            records=self._records,
+            now=self._clock.now(),
+        )
+
+    def _create(self, batch_id: str, owner: Owner, arrived: Sequence[Arrived], options: JobOptions) -> Submission:
+        files, now = self._files(arrived), self._clock.now()
         batch = Batch(batch_id, owner.key, owner.address, now, jobs=len(files), open_jobs=len(files))
         jobs = tuple(
             Job(

@@ -27,6 +27,7 @@ from irss_core.jobs.job import new_id
 from irss_core.jobs.keys import upload_key
 from irss_core.jobs.limits import JobLimits
 from irss_core.jobs.names import shown_name
+from irss_core.jobs.options import JobOptions
 from irss_core.jobs.ports import Clock, ObjectStore, Records, UploadForm
 from irss_core.media.limits import CLIP_SUFFIXES, IMAGE_SUFFIXES
 from irss_core.media.zips import ZIP_SUFFIX
@@ -68,8 +69,13 @@ class Uploads:
     def __init__(self, *, objects: ObjectStore, records: Records, clock: Clock, limits: JobLimits) -> None:
         self._objects, self._records, self._clock, self._limits = objects, records, clock, limits
 
-    def begin(self, owner: Owner, *, name: str, size_bytes: int, content_type: str) -> Upload:
+    def begin(
+        self, owner: Owner, *, name: str, size_bytes: int, content_type: str, order: JobOptions | None = None
+    ) -> Upload:
         """Return a form for one file of that name and at most that size.
+
+        Args:
+            order: what is to be done with it as soon as it is here, without being asked again.
 
         Raises:
             UnsupportedFormatError: by its name neither a picture, nor a clip, nor a zip.
@@ -84,7 +90,7 @@ class Uploads:
         form = self._objects.upload_form(
             upload_key(upload_id), content_type=kind, max_bytes=size_bytes, expires_in_s=_FORM_S
         )
-        self._note(upload_id, owner, shown)
+        self._note(upload_id, owner, shown, order)
         return Upload(upload_id, form)
 
     def add(self, owner: Owner, source: Path, *, name: str) -> str:
@@ -121,12 +127,20 @@ class Uploads:
         self._check(noted["name"], info.size_bytes, info.content_type)
         return Arrived(upload_id, noted["name"], info.size_bytes)
 
+    def order(self, upload_id: str) -> tuple[Owner, JobOptions] | None:
+        """Return whose an upload is and what is to be done with it once it is here; None: nothing by itself."""
+        noted = json.loads(self._records.get(_record(upload_id)) or "{}")
+        if "order" not in noted:
+            return None
+        return Owner(noted["owner"], noted["address"]), JobOptions.from_dict(noted["order"])
+
     def forget(self, upload_id: str) -> None:
         """Delete what is noted of an upload; its file stays."""
         self._records.delete(_record(upload_id))
 
-    def _note(self, upload_id: str, owner: Owner, name: str) -> None:
-        text = json.dumps({"owner": owner.key, "name": name})
+    def _note(self, upload_id: str, owner: Owner, name: str, order: JobOptions | None = None) -> None:
+        ordered = {} if order is None else {"address": owner.address, "order": order.to_dict()}
+        text = json.dumps({"owner": owner.key, "name": name, **ordered})
         self._records.put(_record(upload_id), text, expires_at=self._clock.now() + UPLOAD_S)
 
     def _check(self, name: str, size_bytes: int, content_type: str) -> None:

@@ -14,13 +14,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from irss_core.errors import ConflictError
 from irss_core.jobs.attempt import Attempt, Ending
 from irss_core.jobs.lease import Lease, LeaseTimes
 from irss_core.jobs.log import record, record_error
 from irss_core.jobs.ports import Message, Queue
 
 if TYPE_CHECKING:
+    from irss_core.jobs.attempt import Ledger
     from irss_core.jobs.delivery import Courier
+    from irss_core.jobs.job import Job
     from irss_core.jobs.options import Stage
     from irss_core.jobs.service import JobService
     from irss_core.jobs.stages import StageFunction, Workshop
@@ -46,6 +49,39 @@ class Pace:
     grace_s: float = 1.0
 
 
+@dataclass(frozen=True)
+class Assignment:
+    """What a message of the work queue asks for. ``beat`` is called now and then while it is worked on."""
+
+    job: Job
+    ledger: Ledger
+    stages: Mapping[Stage, StageFunction]
+    beat: Callable[[], None] = lambda: None
+
+
+Assign = Callable[[Message], Assignment | None]
+"""Returns what a message asks for, None if that is nothing any more."""
+
+
+def assign_jobs(service: JobService, stages: Mapping[Stage, StageFunction]) -> Assign:
+    """Return how messages are understood that are a job's id: all of its steps, and the service that settles it."""
+
+    def assign(message: Message) -> Assignment | None:
+        job = service.store.job(message.body)
+        return None if job is None or job.settled else Assignment(job, service, stages)
+
+    return assign
+
+
+@dataclass(frozen=True)
+class MailRoom:
+    """What a worker does beside its jobs: it sends mails, and sweeps."""
+
+    queue: Queue
+    courier: Courier
+    sweeper: Sweeper
+
+
 @dataclass
 class _Line:
     """A queue, what is done with its messages, and the one in hand."""
@@ -66,20 +102,18 @@ class Worker:
 
     def __init__(
         self,
-        service: JobService,
+        work: Queue,
         workshop: Workshop,
         *,
-        courier: Courier,
-        sweeper: Sweeper,
-        stages: Mapping[Stage, StageFunction],
+        assign: Assign,
+        mail_room: MailRoom | None = None,
         pace: Pace | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._service, self._workshop, self._stages = service, workshop, stages
-        self._courier, self._sweeper = courier, sweeper
+        self._workshop, self._assign, self._mail_room = workshop, assign, mail_room
         self._pace, self._jitter = pace or Pace(), jitter
-        self._work = _Line("work", service.work, self.work_on)
-        self._mails = _Line("mails", service.mails, self.deliver)
+        self._work = _Line("work", work, self.work_on)
+        self._mails = _Line("mails", mail_room.queue, self.deliver) if mail_room else None
         self._stopping = threading.Event()
         self._attempt: Attempt | None = None
         self._sweep_at = 0.0
@@ -89,7 +123,7 @@ class Worker:
 
         If not, a step of it still runs in a thread: its message is given back, and the process is to be ended hard.
         """
-        return self._run([self._serve_work, self._serve_mails], stop)
+        return self._run([self._serve_work, *([self._serve_mails] if self._mails else [])], stop)
 
     def run_until_idle(self, stop: threading.Event) -> bool:
         """Work until no message is to be had at the moment, or told to stop; return as ``run``."""
@@ -101,15 +135,15 @@ class Worker:
 
     def work_on(self, message: Message) -> None:
         """Work on the job that a message of the work queue names, and say by the message how that went."""
-        job = self._service.store.job(message.body)
-        if job is None or job.settled:  # delivered twice, or deleted by its owner
-            self._service.work.delete(message)
+        queue, assignment = self._work.queue, self._assign(message)
+        if assignment is None:  # delivered twice, or deleted by its owner
+            queue.delete(message)
             return
         attempt = Attempt(
-            job,
-            self._service,
+            assignment.job,
+            assignment.ledger,
             self._workshop,
-            stages=self._stages,
+            stages=assignment.stages,
             delivery=message.deliveries,
             max_deliveries=self._pace.max_deliveries,
             write_every_s=self._pace.write_every_s,
@@ -117,29 +151,39 @@ class Worker:
         self._attempt = attempt
         if self._stopping.is_set():
             attempt.halt(Ending.STOPPED)
+
+        def look() -> None:
+            attempt.look()
+            try:
+                assignment.beat()
+            except ConflictError:
+                attempt.halt(Ending.TAKEN)
+
         lost = partial(attempt.halt, Ending.LEASE_LOST)
-        with Lease(self._service.work, message, times=self._pace.lease, lost=lost, look=attempt.look):
+        with Lease(queue, message, times=self._pace.lease, lost=lost, look=look):
             ending = attempt.run()
         self._attempt = None
         if ending in (Ending.SETTLED, Ending.TAKEN):
             # Who took the job has a message of its own; this one would only take it away from them again.
-            self._service.work.delete(message)
+            queue.delete(message)
         elif ending is Ending.STOPPED:
             self._give_back(self._work)
         elif ending is Ending.WAITING:
-            self._keep(self._service.work, message, delay_s=self._retry_after_s(message))
+            self._keep(queue, message, delay_s=self._retry_after_s(message))
         elif ending is Ending.FAILED:
-            self._service.work.release(message, delay_s=self._retry_after_s(message))
+            queue.release(message, delay_s=self._retry_after_s(message))
 
     def deliver(self, message: Message) -> None:
         """Send the mail that a message of the mail queue names; the courier says by the message how that went."""
-        times = self._pace.lease
-        with Lease(self._service.mails, message, times=times, lost=lambda: None):
+        room, times = self._mail_room, self._pace.lease
+        if room is None:
+            return
+        with Lease(room.queue, message, times=times, lost=lambda: None):
             try:
-                self._courier.deliver(message)
+                room.courier.deliver(message)
             except Exception as error:  # noqa: BLE001  the worker goes on with the next mail
                 record_error("mail not looked after", error)
-                self._keep(self._service.mails, message, delay_s=self._retry_after_s(message))
+                self._keep(room.queue, message, delay_s=self._retry_after_s(message))
 
     def _run(self, tasks: list[Callable[[], None]], stop: threading.Event) -> bool:
         threads = [threading.Thread(target=task, name=task.__name__.strip("_"), daemon=True) for task in tasks]
@@ -161,7 +205,8 @@ class Worker:
             shutil.rmtree(self._workshop.scratch, ignore_errors=True)
             return True
         for line in (self._work, self._mails):
-            self._give_back(line)
+            if line is not None:
+                self._give_back(line)
         return False
 
     def _serve_work(self) -> None:
@@ -184,8 +229,10 @@ class Worker:
         while not self._stopping.is_set() and self._step(self._mails, wait_s=0):
             pass
 
-    def _step(self, line: _Line, *, wait_s: float) -> bool:
+    def _step(self, line: _Line | None, *, wait_s: float) -> bool:
         """Handle one message; return whether there was one. An error of the queue is waited out, not raised."""
+        if line is None:
+            return False
         try:
             message = line.queue.receive(wait_s=wait_s, visibility_timeout_s=self._pace.lease.visibility_timeout_s)
             if message is None:
@@ -222,10 +269,10 @@ class Worker:
             queue.delete(message)
 
     def _sweep(self) -> None:
-        if time.monotonic() < self._sweep_at:
+        if self._mail_room is None or time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + self._pace.sweep_every_s
         try:
-            self._sweeper.sweep()
+            self._mail_room.sweeper.sweep()
         except Exception as error:  # noqa: BLE001  the next sweep comes
             record_error("not swept", error)

@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from irss_core.adapters.object_rules import attachment
 from irss_core.api import forms, uploads
-from irss_core.api.objects import attachment
 from irss_core.jobs.limits import JobLimits
 from tests.made_api import FORM, Site, ask_raw, made_site, multipart, png, problem
 
@@ -34,6 +34,17 @@ def test_a_form_takes_the_file_that_it_was_made_for_and_then_it_can_be_submitted
     assert (sent.status_code, sent.content) == (204, b""), "the form is the right to send; no session is asked for"
     job = client.post("/process-file", json={"uploads": [body["id"]]}).json()["batch"]["jobs"][0]
     assert job["name"] == "a.png", "and not what the form called it"
+
+
+def test_a_file_that_comes_with_an_order_is_a_job_at_once(site: Site) -> None:
+    client, file = site.program(), png()
+    new = {"name": "a.png", "size_bytes": len(file), "content_type": "image/png"}
+    body = client.post("/uploads", json={**new, "options": {"preset": "thumbnail-100"}}).json()
+    assert client.get(f"/jobs/{body['id']}").status_code == 404
+    sent = site.program(None).post(body["url"], data=body["fields"], files={"file": ("x", file)})
+    assert sent.status_code == 204
+    job = client.get(f"/jobs/{body['id']}").json()
+    assert (job["name"], job["status"], job["options"]["preset"]) == ("a.png", 1, "thumbnail-100")
 
 
 def test_a_form_takes_one_file_only(site: Site) -> None:

@@ -24,7 +24,7 @@ from irss_core.errors import CorruptMediaError
 from irss_core.jobs.delivery import Courier
 from irss_core.jobs.job import Job, JobStatus, given_up
 from irss_core.jobs.options import Stage
-from irss_core.jobs.worker import Pace, Worker
+from irss_core.jobs.worker import MailRoom, Pace, Worker, assign_jobs
 from irss_core.media.images import ImageLimits
 from irss_core.media.video import ClipLimits
 from tests.made_jobs import Backstage, Stages, letter
@@ -60,7 +60,11 @@ class Desk:
         sweeper: Any = SimpleNamespace(sweep=lambda: None)
         pace = Pace(wait_s=0.01)
         return Worker(
-            backstage.service, backstage.workshop, courier=courier, sweeper=sweeper, stages=self.stages, pace=pace
+            backstage.work,
+            backstage.workshop,
+            assign=assign_jobs(backstage.service, self.stages),
+            mail_room=MailRoom(backstage.mails, courier, sweeper),
+            pace=pace,
         )
 
     def work(self) -> None:

@@ -129,6 +129,45 @@ def test_a_name_is_to_be_shown_and_no_path(name: str, shown: str, counter: Count
 # ----------------------------------------------------------------------------------------------------------- submitting
 
 
+def test_a_file_that_something_was_ordered_with_becomes_a_job_when_it_comes(counter: Counter) -> None:
+    order = JobOptions(preset="thumbnail-100")
+    upload = counter.service.begin_upload(
+        counter.ana, name="cat.png", size_bytes=6, content_type="image/png", order=order
+    )
+    with pytest.raises(NotFoundError, match="has not arrived"):
+        counter.service.arrived(upload.id)
+    counter.objects.upload(upload.form.fields, b"pixels")
+    made = counter.service.arrived(upload.id)
+    assert made is not None
+    assert [(job.id, job.name, job.options) for job in made.jobs] == [(upload.id, "cat.png", order)]
+    assert made.batch.address == counter.ana.address
+    assert counter.service.arrived(upload.id) is None, "told twice, it is made once"
+    assert counter.service.work.depth().ready == 1
+
+
+def test_nothing_becomes_of_a_file_that_nothing_was_ordered_with(counter: Counter) -> None:
+    upload = counter.service.begin_upload(counter.ana, name="cat.png", size_bytes=6, content_type="image/png")
+    counter.objects.upload(upload.form.fields, b"pixels")
+    assert counter.service.arrived(upload.id) is None
+    assert counter.service.arrived("../secret") is None
+    assert counter.submit(upload.id).created
+
+
+def test_orders_are_checked_and_counted_when_they_are_given(tmp_path: Path) -> None:
+    counter = Counter(tmp_path, JobLimits(submissions_per_day=1))
+
+    def order(options: JobOptions) -> None:
+        counter.service.begin_upload(
+            counter.ana, name="cat.png", size_bytes=6, content_type="image/png", order=options
+        )
+
+    with pytest.raises(UnknownModelError):
+        order(JobOptions(model="none"))
+    order(JobOptions())
+    with pytest.raises(RateLimitedError):
+        order(JobOptions())
+
+
 def test_each_file_is_a_job_and_gets_a_message(counter: Counter) -> None:
     uploads = [counter.upload(name) for name in ("cat.png", "dog.mp4", "cat.png")]
     made = counter.submit(*uploads)

@@ -26,7 +26,7 @@ from irss_core.jobs.log import JsonLines
 from irss_core.jobs.options import Stage
 from irss_core.jobs.ports import Message
 from irss_core.jobs.sweeper import SweepReport
-from irss_core.jobs.worker import Pace, Worker
+from irss_core.jobs.worker import MailRoom, Pace, Worker, assign_jobs
 from irss_core.progress import ProgressUpdate
 from tests.made_jobs import Backstage, Stages, letter
 
@@ -52,11 +52,10 @@ class Workplace:
             store=backstage.store, mails=backstage.mails, mailer=backstage.mailer, clock=backstage.clock, compose=letter
         )
         return Worker(
-            backstage.service,
+            backstage.work,
             backstage.workshop,
-            courier=courier,
-            sweeper=NoSweeper(),  # type: ignore[arg-type]
-            stages=self.stages,
+            assign=assign_jobs(backstage.service, self.stages),
+            mail_room=MailRoom(backstage.mails, courier, NoSweeper()),  # type: ignore[arg-type]
             pace=Pace(**{"lease": QUICK, "wait_s": 0.01, "grace_s": 5.0, "pause_s": 0.01, "write_every_s": 0.0} | pace),
             jitter=lambda: 0.5,
         )
