@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     # Who may ask over HTTP.
     oidc_issuer: str | None = Field(default=None, description="OpenID Connect issuer whose users may sign in.")
     oidc_audience: str | None = Field(default=None, description="Audience its tokens must name.")
+    oidc_keys_url: str | None = Field(
+        default=None, description="Where the issuer's keys are, if its discovery document cannot be read from here."
+    )
     cors_origins: tuple[str, ...] = Field(default=(), description="Web origins that may call the API, as JSON.")
     trusted_proxies: int = Field(
         default=0, ge=0, le=8, description="Proxies in front that add to X-Forwarded-For; 0: it is not believed."

@@ -32,8 +32,15 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class IdentityTokens:
     """Knows whom an issuer's tokens name. Its discovery document and keys are fetched when first needed, and kept."""
 
-    def __init__(self, issuer: str, audience: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._issuer, self._audience = issuer, audience
+    def __init__(
+        self,
+        issuer: str,
+        audience: str,
+        *,
+        keys_url: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._issuer, self._audience, self._keys_url = issuer, audience, keys_url
         self._monotonic = monotonic
         self._keys: jwt.PyJWKClient | None = None
         self._not_before = 0.0
@@ -54,12 +61,13 @@ class IdentityTokens:
                 "IRSS_OIDC_ISSUER is set and IRSS_OIDC_AUDIENCE is not: tokens that the issuer made for any other "
                 "program would open this one. Set it to the client id that your issuer gave this app."
             )
-        if not _is_safe(issuer):
-            raise InvalidOptionError(
-                f"IRSS_OIDC_ISSUER is {issuer!r}; it must begin with https://, or anybody on the way could put in keys "
-                "of their own."
-            )
-        return cls(issuer, audience)
+        for name, address in (("IRSS_OIDC_ISSUER", issuer), ("IRSS_OIDC_KEYS_URL", settings.oidc_keys_url)):
+            if address is not None and not _is_safe(address):
+                raise InvalidOptionError(
+                    f"{name} is {address!r}; it must begin with https://, or anybody on the way could put in keys of "
+                    "their own."
+                )
+        return cls(issuer, audience, keys_url=settings.oidc_keys_url)
 
     def owner(self, token: str, sessions: Sessions) -> Owner:
         """Return whom a token names.
@@ -125,6 +133,8 @@ class IdentityTokens:
             return self._keys
 
     def _keys_address(self) -> str:
+        if self._keys_url is not None:
+            return self._keys_url
         answer = httpx.get(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration", timeout=_PATIENCE_S)
         document = answer.raise_for_status().json()
         if not isinstance(document, dict) or document.get("issuer") != self._issuer:

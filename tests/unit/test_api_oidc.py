@@ -210,6 +210,14 @@ def test_an_issuer_that_comes_back_is_believed_again(site: Site, issuer: Issuer)
     assert _client(site, issuer.token()).get("/images").status_code == 200
 
 
+def test_keys_may_be_named_where_the_discovery_document_cannot_be_read(tmp_path: Path, issuer: Issuer) -> None:
+    keys = f"{issuer.address}/keys"
+    named = {"oidc_issuer": "https://login.example.org", "oidc_audience": AUDIENCE, "oidc_keys_url": keys}
+    token = issuer.token(iss="https://login.example.org")
+    assert _client(made_site(tmp_path, **named), token).get("/images").status_code == 200
+    assert issuer.asked == ["/keys"]
+
+
 @pytest.mark.parametrize("uri", ["http://evil.example/keys", "file:///etc/passwd", ""])
 def test_keys_that_anybody_could_put_in_are_not_used(site: Site, issuer: Issuer, uri: str) -> None:
     issuer.jwks_uri = uri
@@ -227,6 +235,11 @@ def test_a_discovery_document_of_another_issuer_is_not_used(site: Site, issuer: 
         {"oidc_issuer": "https://login.example.org"},
         {"oidc_issuer": "http://login.example.org", "oidc_audience": AUDIENCE},
         {"oidc_issuer": "login.example.org", "oidc_audience": AUDIENCE},
+        {
+            "oidc_issuer": "https://login.example.org",
+            "oidc_audience": AUDIENCE,
+            "oidc_keys_url": "http://login.example.org/keys",
+        },
     ],
 )
 def test_an_issuer_that_cannot_be_trusted_stops_the_start(tmp_path: Path, settings: dict[str, str]) -> None:

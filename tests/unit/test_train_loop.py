@@ -316,6 +316,17 @@ def test_the_learning_rate_rises_then_falls_as_a_cosine() -> None:
     assert learning_rate_share(config, 50, 1.0) == pytest.approx(0.1)
 
 
+def test_the_motion_estimator_learns_at_its_share_of_the_rate() -> None:
+    trainer = Trainer(tiny("frvsr", motion_rate_share=0.1, weight_decay=0.0), device=CPU)
+    before = {name: each.clone() for name, each in trainer.network.state_dict().items()}
+    trainer.step(Noise(torch.Generator().manual_seed(1)).batch(), progress=0.0)
+    # AdamW's first step is as long as the rate, whatever the gradient.
+    moved = {name: float((each - before[name]).abs().max()) for name, each in trainer.network.state_dict().items()}
+    motion = max(step for name, step in moved.items() if name.startswith("fnet."))
+    picture = max(step for name, step in moved.items() if name.startswith("srnet."))
+    assert motion == pytest.approx(0.1 * picture, rel=0.01)
+
+
 def test_the_perceptual_loss_is_the_metric_and_reaches_the_picture() -> None:
     weights = random_lpips()
     generator = np.random.default_rng(1)
