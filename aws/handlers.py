@@ -13,7 +13,6 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
-from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -48,13 +47,12 @@ class _Redacted(LambdaPowertoolsFormatter):
         return redacted(super().serialize(log))  # type: ignore[arg-type]
 
 
-logger = Logger(service="irss", logger_formatter=_Redacted())
-copy_config_to_registered_loggers(source_logger=logger, include={"irss.jobs", "irss.api"})
+logger = Logger(service="irss", logger_formatter=_Redacted())  # the parent of all loggers of ours
 metrics = Metrics(namespace="IRSS", service="irss")
 tracer = Tracer(service="irss")
 
 _GONE = "The execution ended before the job did."
-_ARRIVALS_ARE_KNOWN_FOR_S = 24 * 3600
+_known_arrivals = IdempotencyConfig(expires_after_seconds=24 * 3600)
 
 
 # ------------------------------------------------------------------------------------------------------------- HTTP API
@@ -71,9 +69,9 @@ def api(event: Event, context: LambdaContext) -> Event:
 
 @logger.inject_lambda_context
 @tracer.capture_lambda_handler
-@metrics.log_metrics
 def intake(event: Event, context: LambdaContext) -> Event:
     """Have the state machine begin what SQS tells of: a job's id, or a file that came."""
+    _known_arrivals.register_lambda_context(context)
     return _each_message(event, context, _take_in)
 
 
@@ -141,9 +139,9 @@ def ended(event: Event, context: LambdaContext) -> None:
         job_id = json.loads(event["detail"].get("input") or "{}").get("job_id", "")
     except ValueError:
         job_id = ""
+    metrics.add_metric("ExecutionsLost", MetricUnit.Count, 1)
     if is_id(job_id):
         steps.fail(_jobs(), job_id, steps.Failure(EXHAUSTED, f"{_GONE} Submit the file again."))
-        metrics.add_metric("ExecutionsLost", MetricUnit.Count, 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------- mails
@@ -234,6 +232,7 @@ def _is_our_upload(arrival: dict[str, str]) -> bool:
 
 
 def _deliver(message: Message) -> None:
+    metrics.add_metric("MailSteps", MetricUnit.Count, 1)
     _courier().deliver(message)
     sent = _jobs().store.mail(message.body)
     if sent is not None and sent.resent:
@@ -249,9 +248,13 @@ def _bounce_words(bounce: Event) -> str:
 def _each_message(event: Event, context: LambdaContext, handle: Any) -> Event:
     """Handle a batch message by message; those that failed, and no others, come again."""
 
-    def handle_record(sqs: SQSRecord) -> None:
-        deliveries = int(sqs.attributes.approximate_receive_count or 1)
-        handle(Message(sqs.message_id, sqs.body, sqs.receipt_handle, deliveries))
+    def handle_record(record: SQSRecord) -> None:
+        deliveries = int(record.attributes.approximate_receive_count or 1)
+        try:
+            handle(Message(record.message_id, record.body, record.receipt_handle, deliveries))
+        except Exception as error:
+            record_error("message not handled", error, deliveries=deliveries)
+            raise
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return {**process_partial_response(event, handle_record, processor, context)}
@@ -299,8 +302,9 @@ def _once(function: Any) -> Any:
         sort_key_attr="sk",
         expiry_attr="ttl",
     )
-    config = IdempotencyConfig(expires_after_seconds=_ARRIVALS_ARE_KNOWN_FOR_S)
-    return idempotent_function(function, data_keyword_argument="arrival", persistence_store=store, config=config)
+    return idempotent_function(
+        function, data_keyword_argument="arrival", persistence_store=store, config=_known_arrivals
+    )
 
 
 @cache

@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from irss_core.errors import ResourceError
 
 ROOT = Path(__file__).resolve().parents[1]
+LAMBDA_PYTHON = "3.12"
 LAMBDA_PLATFORM = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
 CONTROL_BYTES = 50 * 1000**2
 MEDIA_BYTES = 250 * 1024**2
@@ -79,7 +80,7 @@ def fetch_package(name: str, target: Path) -> int:
         "--no-deps",
         "--no-compile",
     ]
-    kind = ["--implementation", "cp", "--python-version", "3.11", "--only-binary=:all:", *platforms]
+    kind = ["--implementation", "cp", "--python-version", LAMBDA_PYTHON, "--only-binary=:all:", *platforms]
     command = [*pip, *kind, "--target", str(target), *pins]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

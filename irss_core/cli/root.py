@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import irss_core
-from irss_core.cli import bench, compare, dlq, doctor, jobs, models, serve, submit, train, upscale, worker
+from irss_core.cli import bench, cloud, compare, dlq, doctor, jobs, models, serve, submit, train, upscale, worker
 from irss_core.cli.console import Console
 from irss_core.cli.invocation import USAGE, Invocation, help_instead
 from irss_core.errors import CancelledError, InvalidOptionError, IrssError, UnknownModelError
@@ -67,6 +67,7 @@ app.command("submit", epilog=submit.EXAMPLES)(submit.submit)
 app.command("worker", epilog=worker.EXAMPLES)(worker.worker)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(cloud.app, name="cloud")
 
 
 def main(

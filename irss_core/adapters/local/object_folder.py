@@ -12,7 +12,6 @@ that no facts name, and ``sweep`` deletes them. ``_`` is in no key, so nothing c
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -23,12 +22,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from irss_core.errors import InvalidOptionError, LimitExceededError, ResourceError, StoreUnavailableError
+from irss_core.adapters.object_rules import copy_bytes
+from irss_core.errors import InvalidOptionError, ResourceError, StoreUnavailableError
 from irss_core.jobs.keys import is_key
 from irss_core.jobs.ports import ObjectInfo
 from irss_core.media.atomic import atomic_file
 
-_CHUNK = 1024 * 1024
 _FACTS = "_facts.json"
 _BYTES = re.compile(r"([^_]+)_[0-9a-f]{16}")
 _PART = re.compile(r"\.irss-[0-9a-f]+\.part")
@@ -169,25 +168,6 @@ class ObjectFolder:
         owner = _BYTES.fullmatch(file.name)
         stored = self.read(self._key(file.with_name(owner[1]))) if owner else None
         return stored is not None and stored.file == file
-
-
-def copy_bytes(source: BinaryIO, target: BinaryIO, *, max_bytes: int | None = None) -> tuple[int, str]:
-    """Copy a stream, and return how many bytes it had and their SHA-256.
-
-    Raises:
-        LimitExceededError: it has more bytes than that.
-    """
-    size_bytes, digest = 0, hashlib.sha256()
-    while chunk := source.read(_CHUNK):
-        size_bytes += len(chunk)
-        if max_bytes is not None and size_bytes > max_bytes:
-            raise LimitExceededError(
-                f"The file is longer than the {max_bytes} bytes that its upload form takes. Choose a smaller file, or "
-                "ask for a form for its true size."
-            )
-        digest.update(chunk)
-        target.write(chunk)
-    return size_bytes, digest.hexdigest()
 
 
 def _left_over(folder: Path, names: list[str]) -> Iterator[Path]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from irss_core.adapters.local.object_folder import ObjectFolder, copy_bytes
+from irss_core.adapters.local.object_folder import ObjectFolder
 from irss_core.adapters.local.signing import UploadPolicy, UrlSigner
-from irss_core.errors import InvalidOptionError, NotFoundError, ResourceError
+from irss_core.adapters.object_rules import (
+    copy_bytes,
+    no_such_object,
+    require_content_type,
+    require_key,
+    saved_name,
+)
+from irss_core.errors import NotFoundError, ResourceError
 from irss_core.jobs.keys import is_key
 from irss_core.jobs.ports import Clock, ObjectInfo, UploadForm
 from irss_core.media.atomic import atomic_file
 
-_CONTENT_TYPE = re.compile(r"[a-z0-9][\w.+-]*/[a-z0-9][\w.+-]*(?:; ?[\w-]+=[\w.-]+)*", re.ASCII | re.IGNORECASE)
 _REPLACED_AT_MOST = 5  # times between reading the facts and opening the bytes
 _USED = "_used"  # a folder that no key has: an empty file for each form that was used
 _KEEP_USED_S = 86_400  # after the form is over: clocks jump back
@@ -40,8 +45,8 @@ class FileObjects:
             InvalidOptionError: not a key, or not a content type.
             StoreUnavailableError: the disk is full or failing.
         """
-        _require_key(key)
-        _require_content_type(content_type)
+        require_key(key)
+        require_content_type(content_type)
         with source.open("rb") as stream:
             return self._folder.write(key, stream, content_type=content_type, now=self._clock.now())
 
@@ -73,7 +78,7 @@ class FileObjects:
         Raises:
             InvalidOptionError: not a key.
         """
-        _require_key(key)
+        require_key(key)
         self._folder.remove(key)
 
     def keys(self, prefix: str) -> list[str]:
@@ -86,8 +91,8 @@ class FileObjects:
         Raises:
             InvalidOptionError: not a key, or not a content type.
         """
-        _require_key(key)
-        _require_content_type(content_type)
+        require_key(key)
+        require_content_type(content_type)
         policy = UploadPolicy(key, content_type, max_bytes=max_bytes, expires_at=self._clock.now() + expires_in_s)
         fields = self._signer.upload_fields(policy)
         return UploadForm(f"{self._address}/objects", fields, max_bytes, policy.expires_at)
@@ -120,9 +125,9 @@ class FileObjects:
             NotFoundError: not a key.
         """
         if not is_key(key):
-            raise _not_found()
-        name = "".join(c if c.isprintable() and c not in '/\\"' else "_" for c in filename)
-        query = self._signer.download_query(key, filename=name, expires_at=self._clock.now() + expires_in_s)
+            raise no_such_object()
+        expires_at = self._clock.now() + expires_in_s
+        query = self._signer.download_query(key, filename=saved_name(filename), expires_at=expires_at)
         return f"{self._address}/objects/{key}?{query}"
 
     def open_download(self, key: str, query: Mapping[str, str]) -> tuple[Path, str, str]:
@@ -134,7 +139,7 @@ class FileObjects:
         filename = self._signer.download_filename(key, query)
         stored = self._folder.read(key)
         if stored is None:
-            raise _not_found()
+            raise no_such_object()
         return stored.file, filename, stored.info.content_type
 
     def sweep_parts(self, older_than_s: float) -> int:
@@ -150,7 +155,7 @@ class FileObjects:
         for _ in range(_REPLACED_AT_MOST):
             stored = self._folder.read(key)
             if stored is None:
-                raise _not_found()
+                raise no_such_object()
             with self._folder.told():
                 try:
                     return stored.info, stored.file.open("rb")
@@ -176,22 +181,3 @@ class FileObjects:
         except BaseException:
             used.unlink(missing_ok=True)
             raise
-
-
-def _require_key(key: str) -> None:
-    if not is_key(key):
-        raise InvalidOptionError(
-            f"An object cannot have the key {key[:40]!r}: keys are lower-case words and digits with / . - between them."
-        )
-
-
-def _require_content_type(content_type: str) -> None:
-    if not _CONTENT_TYPE.fullmatch(content_type):
-        raise InvalidOptionError(
-            f"The content type is {content_type[:40]!r}; it must look like image/png. "
-            "Take application/octet-stream if you do not know it."
-        )
-
-
-def _not_found() -> NotFoundError:
-    return NotFoundError("There is no such object, or not any more.")

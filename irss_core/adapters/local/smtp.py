@@ -16,12 +16,11 @@ import logging
 import re
 import smtplib
 import ssl
-from dataclasses import dataclass
 from email.message import EmailMessage
-from email.policy import SMTP
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
+from irss_core.adapters.envelope import Envelope
 from irss_core.errors import IrssError, MailDeferredError, MailRefusedError, MailUncertainError
 from irss_core.media.atomic import atomic_file
 
@@ -30,35 +29,7 @@ logger = logging.getLogger(__name__)
 Security = Literal["starttls", "tls", "none"]
 Reply = tuple[int, bytes | str]
 
-_SEVEN_BIT = SMTP.clone(cte_type="7bit")  # what every server takes
 _GOODBYE_S = 1.0
-_MAX_ANSWER = 200
-
-
-@dataclass(frozen=True)
-class _Letter:
-    """A mail as the wire has it, its lines beginning with a dot doubled."""
-
-    message_id: str
-    sender: str
-    recipient: str
-    data: bytes
-
-    @classmethod
-    def of(cls, message: EmailMessage) -> Self:
-        senders, recipients = message["From"].addresses, message["To"].addresses
-        if len(senders) != 1 or len(recipients) != 1:
-            raise MailRefusedError(
-                f"A mail has {len(senders)} senders and {len(recipients)} recipients; it must have one of each."
-            )
-        sender, recipient = senders[0].addr_spec, recipients[0].addr_spec
-        if not (sender.isascii() and recipient.isascii()):
-            raise MailRefusedError(
-                "An address has letters beyond ASCII, which few mail servers take. Give another one."
-            )
-        lines = message.as_bytes(policy=_SEVEN_BIT)  # every end of a line becomes CRLF
-        data = re.sub(rb"(?m)^\.", b"..", lines).removesuffix(b"\r\n") + b"\r\n"
-        return cls(str(message["Message-ID"]).strip(), sender, recipient, data)
 
 
 class SmtpMailer:
@@ -95,7 +66,7 @@ class SmtpMailer:
             MailRefusedError: surely not taken, and never will be.
             MailUncertainError: the connection broke after the data: it may have been taken.
         """
-        letter = _Letter.of(message)
+        letter = Envelope.of(message)
         smtp: smtplib.SMTP | None = None
         try:
             smtp = self._connect()
@@ -150,15 +121,15 @@ class SmtpMailer:
                 "IRSS_SMTP_PASSWORD"
             ) from None
 
-    def _give(self, smtp: smtplib.SMTP, letter: _Letter) -> None:
+    def _give(self, smtp: smtplib.SMTP, letter: Envelope) -> None:
         """Send everything but the dot that ends the data."""
         size = [f"SIZE={len(letter.data)}"] if smtp.has_extn("size") else []
         self._require(2, smtp.mail(letter.sender, size), letter)
         self._require(2, smtp.rcpt(letter.recipient), letter)
         self._require(3, smtp.docmd("DATA"), letter)
-        smtp.send(letter.data)
+        smtp.send(re.sub(rb"(?m)^\.", b"..", letter.data))  # a line of one dot would end the data
 
-    def _answer(self, smtp: smtplib.SMTP, letter: _Letter) -> str:
+    def _answer(self, smtp: smtplib.SMTP, letter: Envelope) -> str:
         """Send the dot, and return the answer."""
         try:
             smtp.send(b".\r\n")
@@ -170,7 +141,7 @@ class SmtpMailer:
         self._require(2, reply, letter)
         return _words(reply, letter)
 
-    def _require(self, hundreds: int, reply: Reply, letter: _Letter) -> None:
+    def _require(self, hundreds: int, reply: Reply, letter: Envelope) -> None:
         """Raise unless the answer's code is that many hundreds."""
         if reply[0] // 100 == hundreds:
             return
@@ -201,13 +172,9 @@ class SmtpMailer:
             logger.warning("The mail server's answer could not be noted in %s.", self._journal, exc_info=True)
 
 
-def _words(reply: Reply, letter: _Letter) -> str:
-    """The answer on one line, without the addresses that servers like to repeat."""
+def _words(reply: Reply, letter: Envelope) -> str:
     code, text = reply
-    words = " ".join((text if isinstance(text, str) else text.decode("utf-8", "replace")).split())
-    for address in (letter.recipient, letter.sender):
-        words = re.sub(re.escape(address), "…", words, flags=re.IGNORECASE)
-    return "".join(c if c.isprintable() else "\ufffd" for c in f"{code} {words}"[:_MAX_ANSWER]).rstrip(" .")
+    return letter.told(f"{code} {text if isinstance(text, str) else text.decode('utf-8', 'replace')}")
 
 
 def _say_goodbye(smtp: smtplib.SMTP) -> None:
