@@ -18,7 +18,7 @@ APP_INPUTS := requirements.txt constraints.txt pyproject.toml
 DEV_INPUTS := $(APP_INPUTS) requirements-dev.txt
 UNFINISHED := $(VENV)/.unfinished
 
-.PHONY: help demo test format lock clean install install-dev chromium
+.PHONY: help demo test format lock clean install install-dev chromium aws-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -57,7 +57,7 @@ install: ## only install; the command is then .venv/bin/irss
 	cat $(APP_INPUTS) > $(VENV)/.installed-app; \
 	rm -f $(UNFINISHED)
 
-test: install-dev chromium ## everything a change must pass
+test: install-dev chromium aws-tools ## everything a change must pass
 	@failed=; \
 	step() { name=$$1; shift; printf '\n=== %s\n' "$$name"; "$$@" || failed="$$failed, $$name"; }; \
 	step 'ruff check' $(PY) -m ruff check .; \
@@ -78,8 +78,8 @@ lock: install-dev ## pin in constraints.txt what is installed now
 	@mv $(VENV)/constraints.txt constraints.txt
 
 clean: ## remove .venv and everything else that was made here
-	rm -rf $(VENV) build dist artifacts *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find app.py irss_core vendor scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) .aws-tools build dist artifacts *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find app.py aws irss_core vendor scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install-dev: install
 	@set -e; \

@@ -44,7 +44,7 @@ class _Redacted(LambdaPowertoolsFormatter):
 
     def serialize(self, log: dict[str, Any]) -> str:  # type: ignore[override]
         """Return the line."""
-        return redacted(super().serialize(log))  # type: ignore[arg-type]
+        return redacted(super().serialize(log))
 
 
 logger = Logger(service="irss", logger_formatter=_Redacted())  # the parent of all loggers of ours

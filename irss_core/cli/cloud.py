@@ -6,7 +6,7 @@ import importlib.util
 import json
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,15 +14,15 @@ import typer
 
 from irss_core.cli import dlq
 from irss_core.cli.cloud_cost import COST_EXAMPLES, cost
-from irss_core.cli.cloud_deploy import DEPLOY_EXAMPLES, DESTROY_EXAMPLES, deploy, destroy
-from irss_core.cli.cloud_options import Region, StackName
+from irss_core.cli.cloud_deploy import DEPLOY_EXAMPLES, deploy
+from irss_core.cli.cloud_destroy import DESTROY_EXAMPLES, destroy
+from irss_core.cli.cloud_options import Region, StackName, tell_checks
 from irss_core.cli.invocation import help_instead, invocation_of
 from irss_core.cli.options import AsJson
 from irss_core.errors import ResourceError
 
 if TYPE_CHECKING:
     from aws.ops.overview import Overview
-    from aws.ops.quotas import Check
     from irss_core.cli.console import Console
 
 _LOGS_EXAMPLES = """\b
@@ -66,14 +66,16 @@ def status(
 ) -> None:
     """Show addresses, queues, workers and alarms, and the settings for `irss serve` on this machine."""
     from aws.ops.account import sign_in
-    from aws.ops.overview import look
+    from aws.ops.overview import look, settings_of
     from aws.ops.stack import require_stack
 
-    account = sign_in(region)
-    overview, console = look(account, require_stack(account, stack)), invocation_of(context).console
+    account, console = sign_in(region), invocation_of(context).console
+    deployed = require_stack(account, stack)
     if env:
-        console.block(_exports(overview))
-    elif as_json:
+        console.block(_exports(settings_of(account, deployed)))
+        return
+    overview = look(account, deployed)
+    if as_json:
         console.block(json.dumps(overview.to_dict(), indent=2, default=str))
     else:
         _tell(overview, console)
@@ -181,14 +183,6 @@ def redrive(
     dlq.redrive(context, names=names, dry_run=dry_run)
 
 
-def tell_checks(checks: Iterable[Check], console: Console) -> None:
-    """Print findings, each with what to do about it."""
-    for check in checks:
-        console.result(f"{check.status:<4}  {check.name}: {check.found}")
-        if check.remedy:
-            console.result(f"      -> {check.remedy}")
-
-
 def _work_on(stack: str, region: str | None) -> None:
     """Have this process work on a stack's jobs, as if what `status --env` prints had been pasted before."""
     from aws.ops.account import sign_in
@@ -199,8 +193,8 @@ def _work_on(stack: str, region: str | None) -> None:
     os.environ.update(settings_of(account, require_stack(account, stack)))
 
 
-def _exports(overview: Overview) -> str:
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in overview.environment.items())
+def _exports(environment: Mapping[str, str]) -> str:
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
 
 
 def _tell(overview: Overview, console: Console) -> None:
@@ -223,5 +217,6 @@ def _tell(overview: Overview, console: Console) -> None:
             ["alarm", "state", "since", "about"],
             [[each.name, each.state, f"{each.since:%Y-%m-%d %H:%M}", each.about] for each in overview.alarms],
         )
-    console.block("\n# The same jobs on this machine (irss serve, irss jobs, irss dlq):")
-    console.block(_exports(overview))
+    if overview.environment:
+        console.block("\n# The same jobs on this machine (irss serve, irss jobs, irss dlq):")
+        console.block(_exports(overview.environment))

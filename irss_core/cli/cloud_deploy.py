@@ -1,19 +1,16 @@
-"""``irss cloud deploy`` and ``destroy``: a stack made, changed and taken down, each step shown before it is done."""
+"""``irss cloud deploy``: a stack made or changed, as a plan that is shown before it is carried out."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from irss_core.cli.cloud_options import Region, StackName
+from irss_core.cli.cloud_options import Region, StackName, tell_checks, watching
 from irss_core.cli.invocation import Invocation, invocation_of
 from irss_core.cli.wording import counted
-from irss_core.errors import CancelledError, InvalidOptionError
-from irss_core.progress import CancelToken, ProgressMeter
+from irss_core.progress import ProgressMeter
 
 if TYPE_CHECKING:
     from aws.ops.account import Account
@@ -30,12 +27,6 @@ Examples:
   irss cloud deploy --stack irss-eu --region eu-central-1 --email you@example.org --yes
   irss cloud deploy --gpu g5.xlarge --max-workers 2
   irss cloud deploy --plan --set LogDays=90
-"""
-
-DESTROY_EXAMPLES = """\b
-Examples:
-  irss cloud destroy
-  irss cloud destroy --stack irss-staging --confirm irss-staging
 """
 
 _GPU_CORES = 4  # of the smallest machines that have one
@@ -101,7 +92,8 @@ def deploy(
     sources = Sources(read_template(path), path.parent)
     account = sign_in(region)
     invocation.console.note(f"{account.caller}, {account.region}")
-    before = find_stack(account, stack)
+    found = find_stack(account, stack)
+    before = found if found is not None and found.exists else None
     named = {
         "Email": email,
         "ImageUri": image,
@@ -137,11 +129,11 @@ class _Deployment:
         self._invocation, self._console = invocation, invocation.console
         self._account, self._stack, self._sources = account, stack, sources
         self._asks, self._plan_only = asks, plan_only
+        self._template_url: str | None = None
 
     def check(self, wishes: Wishes, before: Stack | None) -> None:
         """Say which quotas of the account are too small, if any."""
         from aws.ops.quotas import check_quotas
-        from irss_core.cli.cloud import tell_checks
 
         gpu, workers = self._value("GpuInstanceType", wishes, before), self._value("MaxWorkers", wishes, before)
         cores = _GPU_CORES if gpu else int(self._value("WorkerCpu", wishes, before) or 0) // 1024
@@ -154,27 +146,35 @@ class _Deployment:
 
         built = None if before is None or self._plan_only else self._image(wishes, before)
         after = self._once(wishes.with_image(built) if built else wishes)
-        if after is None:
-            return
         if before is None and (built := self._image(wishes, after)):
-            after = self._once(wishes.with_image(built)) or after
+            after = self._once(wishes.with_image(built))
         if IMAGE not in wishes.parameters and not built:
             self._say_how_to_build(wishes, after)
         self._tell_addresses(after)
 
-    def _once(self, wishes: Wishes) -> Stack | None:
-        """Return the stack as it is after one plan was carried out; None: it was not, or there is none yet."""
-        from aws.ops.deployment import deploy as carry_out
-        from aws.ops.deployment import plan, put_page, upload
-        from aws.ops.plan import drop_plan
-        from aws.ops.stack import require_stack
+    def _uploaded_template(self) -> str:
+        from aws.ops.deployment import upload
         from aws.ops.template import local_files
 
-        files = len(local_files(self._sources.template))
-        with self._console.progress("Building and uploading") as progress:
-            meter = ProgressMeter(files, "packages", callback=progress)
-            url = upload(self._account, self._stack, self._sources, meter=meter)
-        wanted = plan(self._account, self._stack, template_url=url, parameters=wishes.parameters)
+        if self._template_url is None:
+            files = len(local_files(self._sources.template))
+            with self._console.progress("Building and uploading") as progress:
+                meter = ProgressMeter(files, "files", callback=progress)
+                self._template_url = upload(self._account, self._stack, self._sources, meter=meter)
+        return self._template_url
+
+    def _once(self, wishes: Wishes) -> Stack:
+        """Return the stack as it is after one plan was carried out.
+
+        Raises:
+            typer.Exit: it was not, because only the plan was wanted, or because somebody said no.
+        """
+        from aws.ops.deployment import deploy as carry_out
+        from aws.ops.deployment import plan, put_page
+        from aws.ops.plan import drop_plan
+        from aws.ops.stack import require_stack
+
+        wanted = plan(self._account, self._stack, template_url=self._uploaded_template(), parameters=wishes.parameters)
         if not wanted.id:
             self._console.note("nothing of the stack changes")
         else:
@@ -182,12 +182,12 @@ class _Deployment:
             if self._plan_only or not self._agreed():
                 drop_plan(self._account, wanted)
                 self._console.note("nothing was changed")
-                return None
+                raise typer.Exit(0 if self._plan_only else 1)
             with self._invocation.cancellable() as cancel, self._console.progress(f"Stack {self._stack}") as progress:
                 meter = ProgressMeter(len(wanted.changes), "parts", callback=progress)
-                carry_out(self._account, wanted, meter=meter, tell=self._tell_failure, sleep=_watching(cancel))
+                carry_out(self._account, wanted, meter=meter, tell=self._tell_failure, sleep=watching(cancel))
         if self._plan_only:
-            return None
+            raise typer.Exit
         after = require_stack(self._account, self._stack)
         if put_page(self._account, after):
             self._console.note("the page is in its bucket")
@@ -242,7 +242,10 @@ class _Deployment:
         self._console.result(f"{counted(len(rows), 'change')} to {self._stack} in {self._account.region}")
 
     def _agreed(self) -> bool:
-        return not self._asks or typer.confirm("Do it?", default=False, err=True)
+        try:
+            return not self._asks or typer.confirm("Do it?", default=False, err=True)
+        except typer.Abort:  # nobody is there to be asked, or does not want to be
+            return False
 
     def _tell_failure(self, event: StackEvent) -> None:
         self._console.note(f"{event.logical_id}: {event.reason or event.status}")
@@ -255,58 +258,3 @@ class _Deployment:
             f"AWS has mailed {stack.parameters.get('Email', 'you')} to confirm the sender and the alarms"
         )
         self._console.note(f"then: irss cloud doctor --stack {self._stack} --send-test")
-
-
-def destroy(
-    context: typer.Context,
-    *,
-    stack: StackName = "irss",
-    region: Region = None,
-    confirm: Annotated[
-        str | None, typer.Option("--confirm", metavar="NAME", help="The stack's name, instead of being asked for it.")
-    ] = None,
-) -> None:
-    """Delete a stack with all pictures, results and jobs in it. What is gone cannot be had back."""
-    from aws.ops.account import sign_in
-    from aws.ops.removal import destroy as take_down
-    from aws.ops.removal import holdings
-    from aws.ops.stack import find_stack, require_stack
-
-    invocation = invocation_of(context)
-    console, account = invocation.console, sign_in(region)
-    found = find_stack(account, stack)
-    held = holdings(account, stack, found)
-    if found is None and held.deploy_bucket is None:
-        require_stack(account, stack)  # which says that there is none
-    console.result(f"{stack} in {account.region} of account {account.id}: {counted(held.parts, 'part')}, and all in")
-    for bucket in held.all_buckets:
-        console.result(f"  {bucket}")
-    typed = confirm if confirm is not None else typer.prompt("Type the stack's name to delete it all", err=True)
-    if typed != stack:
-        raise InvalidOptionError(f"{typed!r} is not {stack!r}. Nothing was deleted.")
-    with invocation.cancellable() as cancel, console.progress(f"Deleting {stack}") as progress:
-        meter = ProgressMeter(held.parts, "parts", callback=progress)
-        take_down(
-            account,
-            found,
-            held,
-            meter=meter,
-            tell=lambda event: console.note(f"{event.logical_id}: {event.reason or event.status}"),
-            sleep=_watching(cancel),
-        )
-    console.result(f"{stack} is gone")
-
-
-def _watching(cancel: CancelToken) -> Callable[[float], None]:
-    """Return how to wait between two looks at a stack, so that Ctrl-C ends it at once."""
-
-    def wait(seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if cancel.cancelled:
-                raise CancelledError(
-                    "Stopped watching. CloudFormation goes on; `irss cloud status` says how far it is."
-                )
-            time.sleep(0.1)
-
-    return wait

@@ -33,7 +33,7 @@ from irss_core.jobs.job import (
 )
 from irss_core.jobs.options import Stage
 from irss_core.jobs.ports import JobStore
-from tests.contract.stores import JOB_STORES
+from tests.contract.stores import JOB_STORES, RUNS
 from tests.made_submissions import NOW, OWNER, done, stored_batch
 
 picks = st.integers(0, 10**6)
@@ -231,5 +231,7 @@ def test_jobs_move_only_as_they_may_and_every_settling_has_one_mail(name: str, t
     folders = (tmp_path / str(number) for number in itertools.count())
     run_state_machine_as_test(
         lambda: StoreUsers(lambda: JOB_STORES[name](next(folders))),
-        settings=settings(max_examples=25, stateful_step_count=30, deadline=None, derandomize=True, database=None),
+        settings=settings(
+            max_examples=RUNS.get(name, 25), stateful_step_count=30, deadline=None, derandomize=True, database=None
+        ),
     )

@@ -1,4 +1,4 @@
-"""What every Mailer must hold to, run against the one for a server, the one for a folder and the one in memory."""
+"""What every Mailer must hold to, run against the ones for a server, a folder and SES, and the one in memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ses.models import ses_backends
 
+from irss_core.adapters.aws.ses import SesMailer
 from irss_core.adapters.local.outbox_folder import OutboxFolder
 from irss_core.adapters.local.smtp import SmtpMailer
 from irss_core.errors import MailDeferredError, MailError, MailRefusedError, MailUncertainError
 from irss_core.jobs.ports import Mailer
+from tests.aws_emulator import REGION, client, client_at
+from tests.fakes.clock import FakeClock
 from tests.fakes.mailer import FakeMailer
+from tests.fakes.records import MemoryRecords
 from tests.mail_server import DROP, MailServer
+from tests.ses_front import DROP as BROKEN_OFF
+from tests.ses_front import SesFront
 
 
 class Site(Protocol):
@@ -94,6 +102,37 @@ class FolderSite:
         self._folder.unlink()
 
 
+class SesSite:
+    def __init__(self, front: SesFront) -> None:
+        self._front = front
+        clock = FakeClock()
+        self.mailer = SesMailer(client_at(front.endpoint, "ses"), records=MemoryRecords(clock), clock=clock)
+        client("ses").verify_domain_identity(Domain="localhost")
+        self._sent = ses_backends[DEFAULT_ACCOUNT_ID][REGION].sent_messages
+        self._sent.clear()
+
+    def arrived(self) -> list[EmailMessage]:
+        messages = [BytesParser(policy=policy.default).parsebytes(mail.raw_data.encode()) for mail in self._sent]
+        return [message for message in messages if isinstance(message, EmailMessage)]
+
+    def trouble(self, kind: type[MailError]) -> None:
+        if kind is MailUncertainError:
+            self._front.todo = BROKEN_OFF
+        elif kind is MailDeferredError:
+            self._front.fail(400, "Throttling", "Maximum sending rate exceeded for visitor@example.org.")
+        else:
+            self._front.fail(400, "MessageRejected", "Email address is not verified: visitor@example.org")
+
+    def no_trouble(self) -> None:
+        self._front.todo = None
+
+
+@contextmanager
+def ses_site(folder: Path) -> Iterator[Site]:
+    with SesFront() as front:
+        yield SesSite(front)
+
+
 @contextmanager
 def smtp_site(folder: Path) -> Iterator[Site]:
     with MailServer() as server:
@@ -110,7 +149,7 @@ def fake_site(folder: Path) -> Iterator[Site]:
     yield FakeSite()
 
 
-@pytest.fixture(params=[smtp_site, folder_site, fake_site])
+@pytest.fixture(params=[smtp_site, folder_site, ses_site, fake_site])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     with request.param(tmp_path) as made:
         yield made

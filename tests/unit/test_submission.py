@@ -157,9 +157,7 @@ def test_orders_are_checked_and_counted_when_they_are_given(tmp_path: Path) -> N
     counter = Counter(tmp_path, JobLimits(submissions_per_day=1))
 
     def order(options: JobOptions) -> None:
-        counter.service.begin_upload(
-            counter.ana, name="cat.png", size_bytes=6, content_type="image/png", order=options
-        )
+        counter.service.begin_upload(counter.ana, name="cat.png", size_bytes=6, content_type="image/png", order=options)
 
     with pytest.raises(UnknownModelError):
         order(JobOptions(model="none"))

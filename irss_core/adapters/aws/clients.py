@@ -25,7 +25,8 @@ def aws_client(service: str, *, endpoint_url: str | None = None, region: str | N
         StoreUnavailableError: no region is named, or the credentials cannot be read.
     """
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        # A mail that broke off may have gone out, and under another Message-ID: that is for the courier to settle.
+        retries={"mode": "standard", "total_max_attempts": 1 if service == "ses" else _ATTEMPTS},
         connect_timeout=_CONNECT_S,
         read_timeout=_READ_S,
         max_pool_connections=_CONNECTIONS,

@@ -1,0 +1,1 @@
+"""What an operator does with the AWS side: deploy it, watch it, know its price, take it down (``irss cloud``)."""
