@@ -7,8 +7,9 @@ names the state that it was read in, and a file that arrives is known by its buc
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
@@ -25,7 +26,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from irss_core.aws_jobs import executions
 from irss_core.config import Settings
-from irss_core.errors import InputError, NotFoundError
+from irss_core.errors import InputError, IrssError, NotFoundError
 from irss_core.jobs import steps
 from irss_core.jobs.attempt import EXHAUSTED
 from irss_core.jobs.job import MailState, mail_id_of
@@ -75,8 +76,22 @@ def intake(event: Event, context: LambdaContext) -> Event:
     return _each_message(event, context, _take_in)
 
 
+def _in_words(handler: Callable[[Event, LambdaContext], Event]) -> Callable[[Event, LambdaContext], Event]:
+    """Have a step that will not succeed another time fail in words that reach ``fail`` whole."""
+
+    @wraps(handler)
+    def told(event: Event, context: LambdaContext) -> Event:
+        try:
+            return handler(event, context)
+        except IrssError as error:
+            raise (error if error.retryable else steps.told_whole(error)) from None
+
+    return told
+
+
 @logger.inject_lambda_context
 @tracer.capture_lambda_handler(capture_response=False)
+@_in_words
 def begin(event: Event, context: LambdaContext) -> Event:
     """Return the attempt, the lane and the steps of a job."""
     return steps.begin(_jobs(), event["job_id"])
@@ -84,6 +99,7 @@ def begin(event: Event, context: LambdaContext) -> Event:
 
 @logger.inject_lambda_context
 @tracer.capture_lambda_handler(capture_response=False)
+@_in_words
 def stage(event: Event, context: LambdaContext) -> Event:
     """Run one stage of a job."""
     from irss_core.jobs.stages import STAGES
@@ -96,6 +112,7 @@ def stage(event: Event, context: LambdaContext) -> Event:
 
 @logger.inject_lambda_context
 @tracer.capture_lambda_handler(capture_response=False)
+@_in_words
 def archive(event: Event, context: LambdaContext) -> Event:
     """Keep a job's original, and check its outputs."""
     from irss_core.jobs.stages import STAGES
@@ -113,6 +130,7 @@ def archive(event: Event, context: LambdaContext) -> Event:
 @logger.inject_lambda_context
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics
+@_in_words
 def commit(event: Event, context: LambdaContext) -> Event:
     """Settle a job whose steps are all done; the last one of a batch sends the batch's mail on its way."""
     ended = steps.commit(_jobs(), event["job_id"], attempt=event["attempt"])

@@ -41,6 +41,7 @@ _TIMEOUTS = ("States.Timeout", "States.HeartbeatTimeout", "Sandbox.Timedout")
 _KINDS: Mapping[str, type[IrssError]] = {
     kind.__name__: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, IrssError)
 }
+_CODES = frozenset({kind.code for kind in _KINDS.values()} | {EXHAUSTED})
 
 
 @dataclass(frozen=True)
@@ -166,29 +167,40 @@ def fail(service: JobService, job_id: str, failure: Failure) -> dict[str, Any]:
     raise ConflictError("Others are changing this job all the time just now. Try again in a minute.")
 
 
+def told_whole(error: IrssError) -> IrssError:
+    """Return the error with its code in its words, as JSON: not every engine keeps an exception's name."""
+    return type(error)(json.dumps({"code": error.code, "text": str(error)}))
+
+
 def failure_of(error: str, cause: str) -> Failure:
     """Return the failure that an error's name and cause mean: a worker's own words, a function's, or the engine's.
 
     Args:
         error: a code of ours, the name of an exception, or the engine's own ("States.Timeout").
-        cause: a text, or what functions answer: JSON with "errorType" and "errorMessage".
+        cause: a text, or what functions answer: JSON with "errorType" and "errorMessage", which ``told_whole`` wrote.
     """
     if error in _TIMEOUTS:
         return Failure(EXHAUSTED, "Given up: a step took longer than it may, or its worker was not heard of any more.")
-    kind, text = error, cause
-    try:
-        told = json.loads(cause)
-        if isinstance(told, dict) and "errorType" in told:
-            kind, text = str(told["errorType"]).rpartition(".")[2], str(told.get("errorMessage", ""))
-    except ValueError:
-        pass
-    if kind in {each.code for each in _KINDS.values()} | {EXHAUSTED}:
+    answer = _as_object(cause)
+    kind = str(answer.get("errorType", error)).rpartition(".")[2]
+    text = str(answer.get("errorMessage", cause))
+    told = _as_object(text)
+    kind, text = str(told.get("code", kind)), str(told.get("text", text))
+    if kind in _CODES:
         return Failure(kind, text)
     if kind not in _KINDS:  # nothing that was planned, and it may hold what is private
         return Failure("unexpected", f"Something unexpected went wrong ({kind[:60] or 'nothing is known of it'}).")
     if _KINDS[kind].retryable:
         return Failure(EXHAUSTED, f"Given up after several attempts. The last one failed: {text}")
     return Failure(_KINDS[kind].code, text)
+
+
+def _as_object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _current(service: JobService, job_id: str, attempt: int) -> Job:

@@ -93,7 +93,7 @@ def test_every_function_and_the_worker_are_told_everything() -> None:
             "IRSS_AWS_STATE_MACHINE",  # by its name here, for it names these functions
             "POWERTOOLS_METRICS_NAMESPACE",
         }
-    assert told.keys() - ENVIRONMENT == {"AWS_REGION"}
+    assert told.keys() - ENVIRONMENT == {"AWS_DEFAULT_REGION"}
     known = {f"IRSS_{name.upper()}" for name in Settings.model_fields}
     assert known >= ENVIRONMENT
 

@@ -43,7 +43,7 @@ def told(error: Exception) -> StoreUnavailableError:
         (answered("ResourceNotFoundException"), "Deploy the stack"),
         (answered("NoSuchBucket", status=404), "Deploy the stack"),
         (botocore_errors.NoCredentialsError(), "Sign in"),
-        (botocore_errors.NoRegionError(), "AWS_REGION"),
+        (botocore_errors.NoRegionError(), "AWS_DEFAULT_REGION"),
         (botocore_errors.EndpointConnectionError(endpoint_url=f"http://there/{SECRET}"), "network"),
         (botocore_errors.ReadTimeoutError(endpoint_url=f"http://there/{SECRET}"), "network"),
         (botocore_errors.ConnectionClosedError(endpoint_url=f"http://there/{SECRET}"), "network"),
@@ -93,7 +93,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 @pytest.mark.usefixtures("no_settings")
 class TestClients:
     def test_without_a_region_there_is_no_client(self):
-        with pytest.raises(StoreUnavailableError, match="AWS_REGION"):
+        with pytest.raises(StoreUnavailableError, match="AWS_DEFAULT_REGION"):
             aws_client("dynamodb")
 
     def test_a_call_that_was_throttled_is_tried_again(self):

@@ -15,7 +15,7 @@ from irss_core.jobs.attempt import EXHAUSTED
 from irss_core.jobs.job import Job, JobStatus
 from irss_core.jobs.options import JobOptions, Stage
 from irss_core.jobs.stages import Changes
-from irss_core.jobs.steps import OF_WORKERS, Failure, failure_of
+from irss_core.jobs.steps import OF_WORKERS, Failure, failure_of, told_whole
 from tests.made_jobs import Backstage, Stages
 
 
@@ -198,6 +198,13 @@ def test_failures_are_told_in_words_for_the_owner(error, cause, code, words):
     assert failure.code == code
     assert words in failure.text
     assert "secret" not in failure.text
+
+
+def test_an_error_keeps_its_code_where_its_name_is_lost():
+    error = told_whole(CorruptMediaError("It is cut off."))
+    cause = {"errorType": "Runtime.HandlerError", "errorMessage": str(error)}
+    assert failure_of("Runtime.HandlerError", json.dumps(cause)) == Failure("corrupt-media", "It is cut off.")
+    assert isinstance(error, CorruptMediaError)
 
 
 def test_an_error_of_a_stage_is_the_functions_own(machine):

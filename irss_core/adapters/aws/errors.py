@@ -30,7 +30,7 @@ _ABSENT = (
     "the account has no such table, bucket, queue or state machine in this region",
     "Deploy the stack, or correct the IRSS_AWS_… settings and the region.",
 )
-_NO_REGION = ("no region is named", "Set AWS_REGION.")
+_NO_REGION = ("no region is named", "Set AWS_DEFAULT_REGION.")
 
 _BY_CODE = {
     **dict.fromkeys(
