@@ -68,6 +68,10 @@ test: install-dev chromium aws-tools ## everything a change must pass
 	if [ -n "$$failed" ]; then printf '\nFAILED: %s\n' "$${failed#, }"; exit 1; fi; \
 	printf '\nAll passed: ruff check, ruff format, mypy, lint-imports, pytest\n'
 
+# What checks the AWS side, and what runs it without AWS, each in an environment of its own.
+aws-tools:
+	@PYTHON="$(PYTHON)" sh scripts/aws_tools.sh
+
 format: install-dev ## put imports and layout in order
 	@$(PY) -m ruff check --select I --fix .
 	@$(PY) -m ruff format .

@@ -150,15 +150,16 @@ def fail(event: Event, context: LambdaContext) -> Event:
 
 
 @logger.inject_lambda_context
-@metrics.log_metrics
+@metrics.log_metrics(raise_on_empty_metrics=False)
 def ended(event: Event, context: LambdaContext) -> None:
     """Settle the job of an execution that failed, was stopped or took too long: it had no step left to do so."""
     try:
         job_id = json.loads(event["detail"].get("input") or "{}").get("job_id", "")
     except ValueError:
         job_id = ""
-    metrics.add_metric("ExecutionsLost", MetricUnit.Count, 1)
-    if is_id(job_id):
+    job = _jobs().store.job(job_id) if is_id(job_id) else None
+    if job is not None and not job.settled:
+        metrics.add_metric("ExecutionsLost", MetricUnit.Count, 1)
         steps.fail(_jobs(), job_id, steps.Failure(EXHAUSTED, f"{_GONE} Submit the file again."))
 
 

@@ -25,11 +25,14 @@ CONTROL_BYTES = 50 * 1000**2
 MEDIA_BYTES = 250 * 1024**2
 """Lambda's own limit; the decoders and numpy are most of it."""
 
-_COMMON = ("aws-lambda-powertools[tracer]", "email-validator", "itsdangerous", "platformdirs", "pydantic-settings")
+_COMMON = (
+    *("aws-lambda-powertools[tracer]", "email-validator", "httpx", "itsdangerous", "platformdirs"),
+    "pydantic-settings",
+)
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "control": (
         *_COMMON,
-        *("fastapi", "filelock", "httpx", "Jinja2", "mangum", "prometheus_client", "PyJWT[crypto]"),
+        *("fastapi", "filelock", "Jinja2", "mangum", "prometheus_client", "PyJWT[crypto]"),
         *("python-multipart", "sse-starlette"),
     ),
     "media": (*_COMMON, "av", "numpy", "Pillow"),

@@ -73,7 +73,8 @@ def assign_tasks(
     settings: Settings, service: JobService, stages: Mapping[Stage, StageFunction]
 ) -> Callable[[Message], Assignment | None]:
     """Return how a worker understands the state machine's messages, and answers it."""
-    return tasks.assign_tasks(service.store, service.clock, _client("stepfunctions"), stages)
+    protection = tasks.ScaleInProtection(settings.ecs_agent_uri)
+    return tasks.assign_tasks(service.store, service.clock, _client("stepfunctions"), stages, protection=protection)
 
 
 def executions(settings: Settings, service: JobService) -> tasks.Executions:

@@ -85,6 +85,9 @@ class Settings(BaseSettings):
         default=None, description="ARN of the secret in Secrets Manager that signs sessions."
     )
 
+    # Amazon ECS sets it in a task.
+    ecs_agent_uri: str | None = Field(default=None, validation_alias="ECS_AGENT_URI")
+
     # Mail. Without a server mails become .eml files in a folder of IRSS_DATA_DIR, which the Queue tab shows.
     smtp_host: str | None = Field(default=None, description="Mail server.")
     smtp_port: int = Field(default=587, ge=1, le=65535)

@@ -12,6 +12,7 @@ A submission is a batch of one or many jobs, a job is one file, and a batch gets
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from typing import Any
 from irss_core.errors import IllegalTransitionError
 from irss_core.jobs.options import JobOptions, Stage
 
-_MESSAGE_ID = re.compile(r"<?([0-9a-f]{64})@irss>?")
+_MESSAGE_ID = re.compile(r"<?([\w-]{43})@irss>?", re.ASCII)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -133,13 +134,14 @@ class Mail:
     @property
     def message_id(self) -> str:
         """The same for every attempt, so that the receiver's server drops a second copy; tells nothing of the batch."""
-        return f"<{self.id}@irss>"
+        # Of 64 digits the header would be folded, which not every server reads back.
+        return f"<{base64.urlsafe_b64encode(bytes.fromhex(self.id)).decode().rstrip('=')}@irss>"
 
 
 def mail_id_of(message_id: str) -> str | None:
     """Return the id of the mail that has this Message-ID, or None: it is none of ours."""
     found = _MESSAGE_ID.fullmatch(message_id.strip())
-    return found[1] if found else None
+    return base64.urlsafe_b64decode(f"{found[1]}=").hex() if found else None
 
 
 def new_id() -> str:

@@ -102,7 +102,8 @@ class Cloud:
         """
         store = DynamoJobStore(self.client("dynamodb"), self.outputs["TableName"])
         (mail,) = store.mails_of_batch(store.job(job_id).batch_id)  # type: ignore[union-attr]
-        event = {"source": "aws.ses", "detail": {"eventType": kind, "mail": {"tags": {"mail": [mail.id]}}, **detail}}
+        tag = mail.message_id.strip("<>").partition("@")[0]
+        event = {"source": "aws.ses", "detail": {"eventType": kind, "mail": {"tags": {"mail": [tag]}}, **detail}}
         payload = json.dumps(event).encode()
         answer = self.client("lambda").invoke(FunctionName=self.functions["SesEventsFunction"], Payload=payload)
         assert "FunctionError" not in answer, answer["Payload"].read()

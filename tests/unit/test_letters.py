@@ -34,7 +34,7 @@ NOW = 1_800_000_000.0
 BATCH = "b" * 64
 ADDRESS = "https://irss.example.org"
 TO = "visitor@example.org"
-MAIL = Mail("m" * 64, BATCH, created_at=NOW, updated_at=NOW + 60)
+MAIL = Mail("ab" * 32, BATCH, created_at=NOW, updated_at=NOW + 60)
 FACTS = {"kind": "still", "width": 128, "height": 96, "result_width": 512, "result_height": 384, "seconds": 3.21}
 SERVER_LIMIT = 10_000_000
 

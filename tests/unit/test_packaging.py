@@ -173,6 +173,8 @@ class Checkout:
         self.folder, self.log = folder, folder / "calls.log"
         for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "constraints.txt", "pyproject.toml"):
             shutil.copy(ROOT / name, folder)
+        (folder / "scripts").mkdir()
+        (folder / "scripts" / "aws_tools.sh").write_text('echo "aws tools" >>"$STUB_LOG"\n')
         self.python = folder / "stub-python"
         self.python.write_text(STUB_PYTHON)
         self.python.chmod(0o755)
@@ -299,7 +301,14 @@ def test_test_runs_every_check(checkout: Checkout) -> None:
     with_import_linter(checkout)
     status, calls, output = checkout.make("-j", "test", "PYTEST_ARGS=-k tiling")
     assert status == 0, output
-    checks = ["-m ruff check .", "-m ruff format --check .", "-m mypy", "lint-imports", "-m pytest -k tiling"]
+    checks = [
+        "aws tools",
+        "-m ruff check .",
+        "-m ruff format --check .",
+        "-m mypy",
+        "lint-imports",
+        "-m pytest -k tiling",
+    ]
     assert [call for call in calls if call in checks] == checks, "in this order, pytest's lines last"
     assert "All passed" in output
 

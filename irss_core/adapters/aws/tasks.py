@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from botocore.exceptions import ClientError
 
 from irss_core.adapters.aws.errors import aws_errors
 from irss_core.errors import ConflictError
 from irss_core.jobs.job import Job, JobStatus, with_results
+from irss_core.jobs.log import record
 from irss_core.jobs.options import Stage
 from irss_core.jobs.ports import Clock, JobStore, Message
 from irss_core.jobs.steps import OF_WORKERS
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 _MOST_CAUSE = 32_000  # of characters, which a state machine takes
 _BEAT_EVERY_S = 40.0
+_PROTECTED_MINUTES = 3  # more than is between two beats
+_AGENT_S = 3.0
 _TASK_IS_OVER = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
 
 
@@ -76,8 +81,34 @@ class TaskLedger:
                 raise ConflictError("The state machine does not wait for this task any more.") from error
 
 
+class ScaleInProtection:
+    """Keeps ECS from taking away a worker that works, when fewer are needed.
+
+    It is asked for again and again while there is work, and ends by itself. ``agent`` is the address of the container's
+    ECS agent; None: this is no task of ECS, and nothing can take it away.
+    """
+
+    def __init__(self, agent: str | None) -> None:
+        self._agent = agent
+
+    def hold(self) -> None:
+        """Be protected for the next minutes. Without an answer the work goes on: its message would come back."""
+        if self._agent is None:
+            return
+        wanted = {"ProtectionEnabled": True, "ExpiresInMinutes": _PROTECTED_MINUTES}
+        try:
+            httpx.put(f"{self._agent}/task-protection/v1/state", json=wanted, timeout=_AGENT_S).raise_for_status()
+        except httpx.HTTPError as error:
+            record("not protected from scale-in", level=logging.WARNING, error=type(error).__name__)
+
+
 def assign_tasks(
-    store: JobStore, clock: Clock, client: Any, stages: Mapping[Stage, StageFunction]
+    store: JobStore,
+    clock: Clock,
+    client: Any,
+    stages: Mapping[Stage, StageFunction],
+    *,
+    protection: ScaleInProtection,
 ) -> Callable[[Message], Assignment | None]:
     """Return how messages are understood that a state machine sends: a job's id, a task token, and the job's lane.
 
@@ -91,7 +122,13 @@ def assign_tasks(
             ledger.fail("not-found", "The job was settled or deleted before a worker took it.")
             return None
         wanted = {stage: stages[stage] for stage in OF_WORKERS[lane] if stage in stages}
-        return Assignment(job, ledger, wanted, beat=_now_and_then(ledger.beat))
+        protection.hold()
+
+        def beat() -> None:
+            protection.hold()
+            ledger.beat()
+
+        return Assignment(job, ledger, wanted, beat=_now_and_then(beat))
 
     return assign
 
