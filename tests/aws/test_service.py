@@ -282,4 +282,4 @@ def test_a_killed_worker_loses_nothing(cloud: Cloud, ada: httpx.Client, interrup
     job = ended(ada, interrupted)
     assert (job["status"], job["error"], job["attempt"] >= 3) == (2, None, True), "of the machine, the killed one, ours"
     assert fetched(cloud, ada, job).size == (1280, 960)
-    assert len([letter for letter in cloud.mails.arrived if "large.png" in cloud.text(letter)]) == 1
+    cloud.letter_about("large.png")
