@@ -9,8 +9,8 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$python" && break; done)
 # The package index of another build of torch, e.g. TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-# Handed on to pytest, e.g. PYTEST_ARGS='-k tiling'. Two processes, each with whole files, the long ones, which have few tests, not last.
-PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Handed on to pytest, e.g. PYTEST_ARGS='-k tiling'. Two processes, each with whole files: two cores are used that way.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 # What an installation was made from is kept, word for word, beside it: it is made again when that changes and only then.
 # Modification times would not do: a git checkout renews them. A venv with UNFINISHED in it was interrupted: made anew.
