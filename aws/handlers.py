@@ -52,7 +52,7 @@ logger = Logger(service="irss", logger_formatter=_Redacted())  # the parent of a
 metrics = Metrics(namespace="IRSS", service="irss")
 tracer = Tracer(service="irss")
 
-_GONE = "The execution ended before the job did."
+_LOST = steps.Failure(EXHAUSTED, "The execution ended before the job did. Submit the file again.")
 _known_arrivals = IdempotencyConfig(expires_after_seconds=24 * 3600)
 
 
@@ -160,7 +160,7 @@ def ended(event: Event, context: LambdaContext) -> None:
     job = _jobs().store.job(job_id) if is_id(job_id) else None
     if job is not None and not job.settled:
         metrics.add_metric("ExecutionsLost", MetricUnit.Count, 1)
-        steps.fail(_jobs(), job_id, steps.Failure(EXHAUSTED, f"{_GONE} Submit the file again."))
+        steps.fail(_jobs(), job_id, _LOST)
 
 
 # ---------------------------------------------------------------------------------------------------------------- mails
@@ -231,7 +231,7 @@ def _start(job_id: str) -> None:
         return
     runs = executions(_settings(), service)
     if not runs.start(job) and not runs.runs(job):
-        steps.fail(service, job_id, steps.Failure(EXHAUSTED, f"{_GONE} Submit the file again."))
+        steps.fail(service, job_id, _LOST)
 
 
 def _arrived(*, arrival: dict[str, str]) -> str:

@@ -10,7 +10,16 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 from irss_core.errors import CancelledError, ConflictError, IrssError, ResourceError, StoreUnavailableError
-from irss_core.jobs.job import Job, at_stage, attempt_failed, begin_attempt, given_up, processed, with_results
+from irss_core.jobs.job import (
+    Job,
+    at_stage,
+    attempt_failed,
+    begin_attempt,
+    cancelled,
+    given_up,
+    processed,
+    with_results,
+)
 from irss_core.jobs.log import record, record_error
 from irss_core.jobs.options import Stage
 from irss_core.progress import CancelToken, ProgressCallback, ProgressUpdate
@@ -174,8 +183,7 @@ class Attempt:
         if isinstance(error, ConflictError):
             return Ending.TAKEN
         if self._asked:
-            told = "Cancelled, as you asked. Submit it again if you still want it."
-            self._settle(given_up(self.job, code="cancelled", error=told, now=self._now()))
+            self._settle(cancelled(self.job, now=self._now()))
             return Ending.SETTLED
         code, text = _told(error)
         if isinstance(error, IrssError) and not (error.retryable or isinstance(error, CancelledError)):

@@ -6,12 +6,12 @@ import contextlib
 
 from irss_core.errors import CancelledError, NotFoundError, StoreUnavailableError
 from irss_core.jobs.forecast import Speeds
-from irss_core.jobs.job import Job, JobStatus, Mail, cancel_asked, given_up, redriven
+from irss_core.jobs.job import Job, JobStatus, Mail, cancel_asked, cancelled, given_up, redriven
 from irss_core.jobs.keys import archive_key, output_key, results_zip_key, work_key
+from irss_core.jobs.log import record
 from irss_core.jobs.options import Stage
 from irss_core.jobs.ports import Clock, JobStore, ObjectStore, Queue
 
-_CANCELLED = "Cancelled, as you asked. Submit it again if you still want it."
 _MANY_DEAD = 1000
 
 
@@ -46,7 +46,7 @@ class Endings:
             return job
         after = cancel_asked(job, now=self._clock.now())
         if not job.attempt:
-            after = self._given_up(after)
+            after = cancelled(after, now=self._clock.now())
             self.settle(job, after)
             return after
         self._store.save(job, after)
@@ -54,11 +54,21 @@ class Endings:
             _send(self._work, job.id)
         return after
 
+    def give_up(self, job: Job, *, code: str, error: str) -> Job:
+        """Return the job that cannot be done, or that its owner wants no more; one that is settled, as it is."""
+        if job.settled:
+            return job
+        now = self._clock.now()
+        after = cancelled(job, now=now) if job.cancel_requested else given_up(job, code=code, error=error, now=now)
+        self.settle(job, after)
+        record("attempt ended", job=after, ending="settled", status=after.status.value, error=after.error_code)
+        return after
+
     def delete(self, job: Job) -> None:
         """Delete a job with all that is its."""
         mail = None
         if not job.settled:
-            after = self._given_up(job)
+            after = cancelled(job, now=self._clock.now())
             mail = self._store.settle(job, after)
             job = after
         made = [key for prefix in (output_key(job.id, ""), work_key(job.id, "")) for key in self._objects.keys(prefix)]
@@ -91,9 +101,6 @@ class Endings:
         if mail is not None:
             _send(self._mails, mail.id)
         return after
-
-    def _given_up(self, job: Job) -> Job:
-        return given_up(job, code=CancelledError.code, error=_CANCELLED, now=self._clock.now())
 
     def _note_speed(self, job: Job) -> None:
         """Remember for forecasts what a job took; one that went on from an earlier attempt says nothing of that."""

@@ -21,10 +21,12 @@ from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from irss_core.errors import IllegalTransitionError
+from irss_core.errors import CancelledError, IllegalTransitionError
 from irss_core.jobs.options import JobOptions, Stage
 
 _MESSAGE_ID = re.compile(r"<?([\w-]{43})@irss>?", re.ASCII)
+CANCELLED = "Cancelled, as you asked. Submit it again if you still want it."
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -188,6 +190,11 @@ def processed(job: Job, *, now: float) -> Job:
 def given_up(job: Job, *, code: str, error: str, now: float) -> Job:
     """Return the job that is not delivered, and why: 1 -> 4 or 2 -> 4."""
     return _become(job, JobStatus.NOT_DELIVERED, now=now, finished_at=now, error=error, error_code=code)
+
+
+def cancelled(job: Job, *, now: float) -> Job:
+    """Return the job that its owner wants no more: 1 -> 4."""
+    return given_up(job, code=CancelledError.code, error=CANCELLED, now=now)
 
 
 def delivered(job: Job, *, now: float) -> Job:

@@ -217,6 +217,14 @@ class JobService:
         """Write 1 -> 2 or 1 -> 4, and return the batch's mail if this was its last open job; as ``Endings.settle``."""
         return self._endings.settle(before, after)
 
+    def give_up(self, job_id: str, *, code: str, error: str) -> Job:
+        """Return the job that cannot be done, 1 -> 4, with words for its owner; one that is settled, as it is.
+
+        Raises:
+            NotFoundError: there is no such job.
+        """
+        return self._retried(job_id, lambda job: self._endings.give_up(job, code=code, error=error))
+
     def cancel(self, job_id: str) -> Job:
         """Return the job that its owner wants no more: ended if it was not begun yet, else asked to stop.
 

@@ -13,9 +13,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from irss_core import errors
-from irss_core.errors import CancelledError, ConflictError, IrssError
+from irss_core.errors import CancelledError, ConflictError, IrssError, NotFoundError
 from irss_core.jobs.attempt import EXHAUSTED
-from irss_core.jobs.job import Job, JobStatus, at_stage, begin_attempt, given_up, processed, with_results
+from irss_core.jobs.job import CANCELLED, Job, JobStatus, at_stage, begin_attempt, processed, with_results
 from irss_core.jobs.log import record
 from irss_core.jobs.options import Stage
 from irss_core.media.limits import CLIP_SUFFIXES
@@ -35,8 +35,6 @@ OF_WORKERS: Mapping[str, tuple[Stage, ...]] = {
 """What a worker does of a job in each lane."""
 
 MOST_BYTES_IN_A_FUNCTION = 64 * 1024**2  # of a still; what is larger, or may move, takes a function's time and memory
-_CANCELLED = "Cancelled, as you asked. Submit it again if you still want it."
-_ROUNDS = 10
 _TIMEOUTS = ("States.Timeout", "States.HeartbeatTimeout", "Sandbox.Timedout")
 _KINDS: Mapping[str, type[IrssError]] = {
     kind.__name__: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, IrssError)
@@ -149,22 +147,10 @@ def fail(service: JobService, job_id: str, failure: Failure) -> dict[str, Any]:
     Raises:
         ConflictError: others were faster again and again.
     """
-    for _ in range(_ROUNDS):
-        job = service.store.job(job_id)
-        if job is None:
-            return {"job": job_id[:12], "status": None}
-        if job.settled:
-            return _ended(job)
-        if job.cancel_requested:
-            failure = Failure(CancelledError.code, _CANCELLED)
-        after = given_up(job, code=failure.code, error=failure.text, now=service.clock.now())
-        try:
-            service.settle(job, after)
-        except ConflictError:
-            continue
-        record("attempt ended", job=after, ending="settled", status=after.status.value, error=failure.code)
-        return _ended(after)
-    raise ConflictError("Others are changing this job all the time just now. Try again in a minute.")
+    try:
+        return _ended(service.give_up(job_id, code=failure.code, error=failure.text))
+    except NotFoundError:
+        return {"job": job_id[:12], "status": None}
 
 
 def told_whole(error: IrssError) -> IrssError:
@@ -208,7 +194,7 @@ def _current(service: JobService, job_id: str, attempt: int) -> Job:
     if job is None or job.settled or job.attempt != attempt:
         raise ConflictError(f"Attempt {attempt} no longer has the job: it ended, was deleted, or was begun anew.")
     if job.cancel_requested:
-        raise CancelledError(_CANCELLED)
+        raise CancelledError(CANCELLED)
     return job
 
 
