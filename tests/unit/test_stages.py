@@ -297,7 +297,9 @@ def test_metadata_of_a_photograph_without_its_place(workshop: Workshop, tmp_path
         "camera": "ACME Box 3", "lens": "35mm f/2", "exposure_s": 0.004, "f_number": 2.8, "iso": 200,
         "focal_length_mm": 35, "taken_at": "2024:05:06 07:08:09",
     }  # fmt: skip
-    assert not any(word in json.dumps(facts) for word in ("48", "30.24", "GPS", "gps"))
+    # The hash of a file whose colour profile holds the time of its making has any two digits in it now and then.
+    words = json.dumps({name: value for name, value in facts.items() if name != "sha256"})
+    assert not any(word in words for word in ("48", "30.24", "GPS", "gps"))
 
 
 def test_metadata_of_a_clip(workshop: Workshop, tmp_path: Path) -> None:
