@@ -184,17 +184,15 @@ def build_services(settings: Settings) -> Services:
 
 
 def build_worker(
-    settings: Settings,
+    services: Services,
     *,
-    services: Services | None = None,
     pace: Pace | None = None,
     patience: Patience | None = None,
     stages: Mapping[Stage, StageFunction] | None = None,
 ) -> Worker:
-    """Return a worker for the queues of these settings, with a folder of its own for temporary files.
+    """Return a worker for the queues of these services, with a folder of its own for temporary files.
 
     Args:
-        services: What it works with, by default new ones.
         pace: Its times, by default those of ``Pace``.
         patience: Those of its courier, by default those of ``Patience``.
         stages: What is done at each stage, by default ``STAGES``.
@@ -205,7 +203,7 @@ def build_worker(
     from irss_core.jobs.stages import STAGES
     from irss_core.jobs.worker import MailRoom, Worker, assign_jobs
 
-    services, stages = services or build_services(settings), stages or STAGES
+    settings, stages = services.settings, stages or STAGES
     service, workshop = services.jobs, build_workshop(services)
     if settings.backend == "aws":
         from irss_core.aws_jobs import assign_tasks, task_queue

@@ -39,13 +39,13 @@ def worker(
     another one to go on with; a second one ends it at once. The log goes to stderr, a JSON object a line.
     """
     from irss_core.jobs.log import log_as_json
-    from irss_core.services import build_worker
+    from irss_core.services import build_services, build_worker
 
     if once and until_idle:
         raise InvalidOptionError("--once and --until-idle cannot be given together. Choose one.")
     settings = load_settings()
     log_as_json(settings.log_level)
-    work = build_worker(settings)
+    work = build_worker(build_services(settings))
     stop = threading.Event()
     if while_input_is_open:
         threading.Thread(target=_stop_at_end_of_input, args=(stop,), name="input", daemon=True).start()

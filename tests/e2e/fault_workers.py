@@ -65,7 +65,7 @@ class Orders:
         times = LeaseTimes(visibility_timeout_s=self.lease_s, extend_every_s=self.lease_s / 8, look_every_s=0.1)
         pace = Pace(lease=times, retry_after_s=(0.1,), wait_s=0.2, sweep_every_s=0.5, pause_s=0.2)
         services = build_services(settings)
-        worker = build_worker(settings, services=services, pace=pace, patience=PATIENCE, stages=self._arranged())
+        worker = build_worker(services, pace=pace, patience=PATIENCE, stages=self._arranged())
         return worker, services.jobs
 
     def _arranged(self) -> Mapping[Stage, StageFunction]:

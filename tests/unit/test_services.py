@@ -106,8 +106,9 @@ def test_limits_are_those_of_the_settings(tmp_path: Path) -> None:
 
 def test_a_worker_without_work_does_not_load_torch(tmp_path: Path) -> None:
     code = (
-        "import sys, threading; from irss_core.config import Settings; from irss_core.services import build_worker; "
-        f"build_worker(Settings(data_dir={str(tmp_path)!r})).run_until_idle(threading.Event()); "
+        "import sys, threading; from irss_core.config import Settings; "
+        "from irss_core.services import build_services, build_worker; "
+        f"build_worker(build_services(Settings(data_dir={str(tmp_path)!r}))).run_until_idle(threading.Event()); "
         "sys.exit('torch' in sys.modules or 'fastapi' in sys.modules or 'gradio' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
