@@ -49,8 +49,8 @@ class _Redacted(LambdaPowertoolsFormatter):
 
 
 logger = Logger(service="irss", logger_formatter=_Redacted())  # the parent of all loggers of ours
-metrics = Metrics(namespace="IRSS", service="irss")
-tracer = Tracer(service="irss")
+metrics = Metrics()  # both by the stack's name, which the environment has
+tracer = Tracer()
 
 _LOST = steps.Failure(EXHAUSTED, "The execution ended before the job did. Submit the file again.")
 _known_arrivals = IdempotencyConfig(expires_after_seconds=24 * 3600)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from irss_core.adapters.aws import tasks
@@ -35,7 +35,6 @@ def build_job_service(settings: Settings) -> JobService:
 
     Raises:
         InvalidOptionError: a setting is missing that says where something is.
-        StoreUnavailableError: the secret of the sessions cannot be read.
     """
     clock, table = SystemClock(), _required(settings, "aws_table")
     records = DynamoRecords(_client("dynamodb"), table, clock)
@@ -56,7 +55,7 @@ def build_job_service(settings: Settings) -> JobService:
             _client("ses"), records=records, clock=clock, configuration_set=settings.aws_ses_configuration_set
         ),
         clock=clock,
-        sessions=Sessions(_secret(_required(settings, "aws_session_secret")), clock=clock),
+        sessions=Sessions(partial(_secret, _required(settings, "aws_session_secret")), clock=clock),
         limits=job_limits(settings),
         address=settings.address,
         sender=settings.mail_from,
@@ -87,7 +86,6 @@ def _queue(settings: Settings, name: str, *, topic: SnsTopic | None = None) -> S
     return SqsQueue(_client("sqs"), url=url, dead_letters_url=dead_letters_url, topic=topic)
 
 
-@cache
 def _secret(arn: str) -> bytes:
     with aws_errors("Secrets Manager", "read the secret of the sessions"):
         text: Any = _client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from irss_core.adapters.local.clock import SystemClock
 from irss_core.adapters.local.database import Database
 from irss_core.adapters.local.job_store import SqliteJobStore
@@ -37,7 +39,7 @@ def build_job_service(settings: Settings) -> JobService:
         mails=SqliteQueue(database, "mails", clock),
         mailer=_mailer(settings),
         clock=clock,
-        sessions=Sessions(_secret(settings), clock=clock),
+        sessions=Sessions(partial(_secret, settings), clock=clock),
         limits=job_limits(settings),
         address=settings.address,
         sender=settings.mail_from,

@@ -140,7 +140,7 @@ def made_site(folder: Path, *, limits: JobLimits | None = None, **settings: Any)
         mails=SqliteQueue(database, "mails", clock),
         mailer=mailer,
         clock=clock,
-        sessions=Sessions(SECRET, clock=clock),
+        sessions=Sessions(lambda: SECRET, clock=clock),
         limits=limits or JobLimits(),
         address=said.address,
         sender="IRSS <irss@example.org>",

@@ -98,7 +98,7 @@ class Counter:
             mails=self.mails,
             mailer=self.mailer,
             clock=self.clock,
-            sessions=Sessions(b"a secret of tests", clock=self.clock),
+            sessions=Sessions(lambda: b"a secret of tests", clock=self.clock),
             limits=limits,
             address="http://127.0.0.1:7860",
             sender="IRSS <irss@localhost>",

@@ -46,7 +46,7 @@ class Backstage:
             mails=self.mails,
             mailer=self.mailer,
             clock=self.clock,
-            sessions=Sessions(b"secret" * 8, clock=self.clock),
+            sessions=Sessions(lambda: b"secret" * 8, clock=self.clock),
             limits=JobLimits(),
             address="http://irss.test",
             sender="IRSS <irss@irss.test>",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
@@ -29,15 +31,26 @@ class Owner:
 
 
 class Sessions:
-    """Signed tokens that say who somebody is for 30 days; they hold as long as the secret does."""
+    """Signed tokens that say who somebody is for 30 days; they hold as long as the secret does.
 
-    def __init__(self, secret: bytes, *, clock: Clock) -> None:
-        self._secret, self._clock = secret, clock
-        self._tokens = URLSafeTimedSerializer(
-            secret,
+    ``read_secret`` is called when the secret is needed first: most processes never sign anybody in, and need not be
+    allowed to read it. What it raises is raised by every method.
+    """
+
+    def __init__(self, read_secret: Callable[[], bytes], *, clock: Clock) -> None:
+        self._read_secret, self._clock = read_secret, clock
+
+    @cached_property
+    def _secret(self) -> bytes:
+        return self._read_secret()
+
+    @cached_property
+    def _tokens(self) -> URLSafeTimedSerializer:
+        return URLSafeTimedSerializer(
+            self._secret,
             salt="irss-session",
             signer=_Signer,
-            signer_kwargs={"clock": clock, "digest_method": hashlib.sha256},
+            signer_kwargs={"clock": self._clock, "digest_method": hashlib.sha256},
         )
 
     def owner_of_address(self, address: str) -> Owner:

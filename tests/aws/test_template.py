@@ -92,6 +92,7 @@ def test_every_function_and_the_worker_are_told_everything() -> None:
         assert {key: value for key, value in variables.items() if told.get(key) != value}.keys() <= {
             "IRSS_AWS_STATE_MACHINE",  # by its name here, for it names these functions
             "POWERTOOLS_METRICS_NAMESPACE",
+            "POWERTOOLS_SERVICE_NAME",
         }
     assert told.keys() - ENVIRONMENT == {"AWS_DEFAULT_REGION"}
     known = {f"IRSS_{name.upper()}" for name in Settings.model_fields}
@@ -157,6 +158,7 @@ def test_objects_are_reached_by_their_folders_only() -> None:
     ("action", "roles"),
     [
         ("ses:SendRawEmail", {"ApiRole", "MailRole"}),
+        ("secretsmanager:GetSecretValue", {"ApiRole"}),
         ("states:StartExecution", {"IntakeRole"}),
         ("states:SendTaskSuccess", {"WorkerRole"}),
         ("s3:DeleteObject", {"ApiRole", "IntakeRole", "ArchiveRole", "SweepRole", "WorkerRole"}),
@@ -341,6 +343,9 @@ def test_alarms_are_raised_and_reach_the_operator() -> None:
         "ApproximateAgeOfOldestMessage": {"IntakeQueue", "MailQueue", "TasksQueue"},
     }
     assert {"FailureRateAlarm", "MailUncertainAlarm", "BounceRateAlarm"} <= set(alarms)
+    (dimension,) = alarms["MailUncertainAlarm"]["Dimensions"]
+    told = functions()["mail"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+    assert dimension == {"Name": "service", "Value": told} == {"Name": "service", "Value": {"Ref": "AWS::StackName"}}
 
 
 def test_dashboard_can_be_read() -> None:

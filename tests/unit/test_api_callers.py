@@ -130,7 +130,7 @@ def _forged(site: Site) -> list[str]:
         "x",
         good[:-1],
         good[:-2] + ("A" if good[-2] != "A" else "B") + good[-1],
-        Sessions(b"another secret of 32 characters!", clock=site.clock).token(owner),
+        Sessions(lambda: b"another secret of 32 characters!", clock=site.clock).token(owner),
         str(URLSafeTimedSerializer(SECRET).dumps([owner.key, owner.address])),
         "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.",
         "..",

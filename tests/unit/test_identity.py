@@ -35,7 +35,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def sessions(clock: FakeClock) -> Sessions:
-    return Sessions(SECRET, clock=clock)
+    return Sessions(lambda: SECRET, clock=clock)
 
 
 class MeddledRecords(MemoryRecords):
@@ -151,7 +151,20 @@ def test_an_owner_is_known_by_what_does_not_tell_the_address(sessions: Sessions,
     ana = sessions.owner_of_address("ana@example.org")
     assert re.fullmatch("[0-9a-f]{64}", ana.key)
     assert ana.key != sessions.owner_of_address("eve@example.org").key
-    assert ana.key != Sessions(b"another secret", clock=clock).owner_of_address("ana@example.org").key
+    assert ana.key != Sessions(lambda: b"another secret", clock=clock).owner_of_address("ana@example.org").key
+
+
+def test_the_secret_is_read_when_somebody_signs_in_and_once(clock: FakeClock) -> None:
+    read: list[int] = []
+
+    def read_secret() -> bytes:
+        read.append(1)
+        return SECRET
+
+    sessions = Sessions(read_secret, clock=clock)
+    assert not read
+    sessions.owner(sessions.token(sessions.owner_of_address("ana@example.org")))
+    assert len(read) == 1
 
 
 def test_an_identity_provider_s_user_stays_the_same_when_the_address_changes(sessions: Sessions) -> None:
@@ -205,7 +218,7 @@ def test_no_token_but_ours_is_taken(sessions: Sessions, clock: FakeClock) -> Non
         f"{payload}.{stamp}.{signature[:-2]}",
         f"{other.rsplit('.', 2)[0]}.{stamp}.{signature}",
         f"{payload}.AAAA.{signature}",
-        Sessions(b"another secret", clock=clock).token(ana),
+        Sessions(lambda: b"another secret", clock=clock).token(ana),
         str(URLSafeTimedSerializer(SECRET, salt="another purpose").dumps([ana.key, ana.address])),
         str(URLSafeTimedSerializer(b"", salt="irss-session").dumps([ana.key, ana.address])),
     ]
