@@ -186,6 +186,8 @@ def ses_events(event: Event, context: LambdaContext) -> None:
         return
     if kind == "Delivery":
         _courier().hear(mail_id, MailState.SENT, answer="The mail arrived.")
+    elif kind == "Complaint":  # which says that it arrived, too; SES sends to that address no more
+        _courier().hear(mail_id, MailState.SENT, answer="The mail arrived, and its reader called it unwanted.")
     elif kind == "Bounce":
         _courier().hear(mail_id, MailState.FAILED, answer=_bounce_words(detail.get("bounce", {})))
     elif kind in ("Reject", "Rendering Failure"):

@@ -137,6 +137,15 @@ def test_a_mail_that_comes_back_is_told(cloud: Cloud, ada: httpx.Client, tmp_pat
     assert ada.get(f"/jobs/{upload}").json()["status"] == 4, "late news change nothing"
 
 
+def test_a_complaint_says_that_the_mail_arrived(cloud: Cloud, ada: httpx.Client, tmp_path: Path) -> None:
+    upload = send(ada, picture(tmp_path / "unwanted.png", 20, 20, seed=12), options={"preset": "thumbnail-100"})
+    ended(ada, upload)
+    cloud.letter_about("unwanted.png")
+    cloud.ses_says("Complaint", upload, complaint={"complaintFeedbackType": "abuse"})
+    job = ended(ada, upload, status=3)
+    assert (job["status"], job["error"]) == (3, None)
+
+
 def test_process_file_through_topic_and_queue_with_preprocess_and_filters_and_a_mail(
     cloud: Cloud, ada: httpx.Client, worker: Any, tmp_path: Path
 ) -> None:
