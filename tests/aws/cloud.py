@@ -43,7 +43,7 @@ class Cloud:
     endpoint: str
     mails: MailServer
     outputs: Mapping[str, str]
-    functions: Mapping[str, str]  # logical name -> name
+    functions: Mapping[str, str]  # logical name -> name, of all resources
     settings: Mapping[str, str]  # IRSS_… of every part
     folder: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -129,6 +129,21 @@ class Cloud:
         history = self.client("stepfunctions").get_execution_history(executionArn=arn, maxResults=1000)["events"]
         entered = (each.get("stateEnteredEventDetails", {}).get("name") for each in history)
         return [name for name in entered if name]
+
+    def may(self, role: str, action: str, resource: str) -> bool:
+        """Whether a role's own policies, as they were deployed, let it do something to a resource."""
+        iam, name = self.client("iam"), self.functions[role]
+        inline = iam.list_role_policies(RoleName=name)["PolicyNames"]
+        policies = [iam.get_role_policy(RoleName=name, PolicyName=each)["PolicyDocument"] for each in inline]
+        for each in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+            version = iam.get_policy(PolicyArn=each["PolicyArn"])["Policy"]["DefaultVersionId"]
+            found = iam.get_policy_version(PolicyArn=each["PolicyArn"], VersionId=version)
+            policies.append(found["PolicyVersion"]["Document"])
+        answer = iam.simulate_custom_policy(
+            PolicyInputList=[json.dumps(each) for each in policies], ActionNames=[action], ResourceArns=[resource]
+        )
+        (result,) = answer["EvaluationResults"]
+        return bool(result["EvalDecision"] == "allowed")
 
     def waiting(self, url: str) -> int:
         """How many messages a queue holds, in work or not."""

@@ -287,6 +287,29 @@ def test_the_app_is_the_same_over_the_cloud(cloud: Cloud, tmp_path: Path) -> Non
         cloud.letter_about("app.png")
 
 
+def test_roles_may_do_their_own_work_and_nobody_elses(cloud: Cloud) -> None:
+    uploads, archive = (f"arn:aws:s3:::{cloud.outputs[f'{name}BucketName']}" for name in ("Uploads", "Archive"))
+    processed = f"arn:aws:s3:::{cloud.outputs['ProcessedBucketName']}"
+    pipeline, secret = cloud.outputs["StateMachineArn"], cloud.outputs["SessionSecretArn"]
+    table = cloud.client("dynamodb").describe_table(TableName=cloud.outputs["TableName"])["Table"]["TableArn"]
+    everybody = {name.replace("Function", "Role") for name in cloud.functions if name.endswith("Function")}
+
+    def who_may(action: str, resource: str) -> set[str]:
+        return {role for role in everybody if cloud.may(role, action, resource)}
+
+    assert who_may("dynamodb:PutItem", table) == everybody
+    assert who_may("dynamodb:PutItem", f"{table}-of-another-stack") == set()
+    assert who_may("dynamodb:DeleteTable", table) == set()
+    assert who_may("secretsmanager:GetSecretValue", secret) == {"ApiRole"}
+    assert who_may("states:StartExecution", pipeline) == {"IntakeRole"}
+    assert who_may("s3:PutObject", f"{uploads}/uploads/x") == {"ApiRole", "IntakeRole"}
+    assert who_may("s3:PutObject", f"{uploads}/elsewhere/x") == set()
+    assert who_may("s3:PutObject", f"{archive}/archive/x") == {"ArchiveRole"}
+    assert who_may("s3:GetObject", f"{processed}/processed/x") >= {"ApiRole", "StageRole", "MailRole"}
+    assert who_may("s3:PutBucketPolicy", uploads) == set()
+    assert who_may("iam:PassRole", "arn:aws:iam::000000000000:role/any") == set()
+
+
 def test_a_killed_worker_loses_nothing(cloud: Cloud, ada: httpx.Client, interrupted: str, worker: Any) -> None:
     job = ended(ada, interrupted)
     assert (job["status"], job["error"], job["attempt"] >= 3) == (2, None, True), "of the machine, the killed one, ours"
