@@ -2,9 +2,9 @@
 
     python scripts/clip_sheet.py FRAMES -m frvsr-x4 -m tecogan-x4 --crop 304,200,160,120 -o sheet.webp
 
-FRAMES is a folder of the truth's frames, which are made small by the BD degradation first. Beside the models stand bicubic
-resampling and the truth. The line over time (the "temporal profile", top to bottom) is straight where a picture stands
-still, smooth where it moves, and ragged where it flickers.
+FRAMES is a folder of the truth's frames, which are made small by the BD degradation first. Beside the models stand
+bicubic resampling and the truth. The line over time (the "temporal profile", top to bottom) is straight where a picture
+stands still, smooth where it moves, and ragged where it flickers.
 """
 
 from __future__ import annotations

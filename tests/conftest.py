@@ -10,9 +10,15 @@ import torch
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """Run this process's networks on one thread: they are tiny, and threads waiting for each other cost more."""
+def _one_thread() -> Iterator[None]:
+    """Run networks on one thread, here and in the processes that tests start.
+
+    They are tiny, several processes compute at once, and threads that wait for each other do so at full speed.
+    """
     torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,9 +20,10 @@ from irss_core.errors import IrssError, NotFoundError
 from irss_core.jobs import words
 from irss_core.jobs.identity import Owner
 from irss_core.jobs.job import Job, JobStatus
-from irss_core.jobs.letter_words import line, size_words, time_words
+from irss_core.jobs.letter_words import line
 from irss_core.jobs.options import Stage
 from irss_core.jobs.service import JobService
+from irss_core.words import size_words, time_words
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from irss_core.cli.console import Console
 from irss_core.cli.inputs import Failure, Item, Plan
-from irss_core.cli.wording import duration
 from irss_core.errors import CancelledError, IrssError, OutputExistsError
 from irss_core.progress import CancelToken, ProgressCallback
+from irss_core.words import time_words
 
 _LISTED_AT_MOST = 20
 
@@ -98,7 +98,7 @@ def _about(path: Path, text: str) -> str:
 
 
 def _summarize(tally: Tally, total: int, seconds: float, console: Console) -> None:
-    parts = [f"{tally.done} of {total} done in {duration(seconds)}"]
+    parts = [f"{tally.done} of {total} done in {time_words(seconds)}"]
     if tally.skipped:
         parts.append(f"{len(tally.skipped)} skipped (already there)")
     if tally.failed:

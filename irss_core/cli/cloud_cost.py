@@ -10,8 +10,8 @@ import typer
 
 from irss_core.cli.invocation import invocation_of
 from irss_core.cli.options import AsJson
-from irss_core.cli.wording import duration
 from irss_core.errors import InvalidOptionError
+from irss_core.words import time_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +133,7 @@ def _tell_runs(runs: Sequence[Throughput], console: Console) -> None:
     console.table(
         ["workers", "all done after", "pictures an hour", "busy"],
         [
-            [str(run.workers), duration(run.seconds), f"{run.pictures_per_hour:,.0f}", f"{run.busy_share:.0%}"]
+            [str(run.workers), time_words(run.seconds), f"{run.pictures_per_hour:,.0f}", f"{run.busy_share:.0%}"]
             for run in runs
         ],
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from irss_core.cli.console import Console
 from irss_core.cli.region import Area, Region
-from irss_core.cli.wording import describe_clip, describe_still, duration, how_it_ran
+from irss_core.cli.wording import describe_clip, describe_still, how_it_ran
 from irss_core.errors import LimitExceededError
 from irss_core.media.images import Picture, read_image, to_rgb8, write_image
 from irss_core.media.video import ClipWriter, Frame, read_frames
@@ -23,6 +23,7 @@ from irss_core.services import Services
 from irss_core.sheet import FrameSheet, Panel, compose_sheet, enlarge_pixels
 from irss_core.sr.image import check_outscale, output_size
 from irss_core.upscaling import StillOptions, upscale_picture
+from irss_core.words import time_words
 
 _MOST_SHEET_PIXELS = 200_000_000  # 600 MB in memory, and about what picture viewers still open
 
@@ -153,7 +154,7 @@ def _still_panels(part: Picture, comparison: Comparison, options: StillOptions) 
             )
         comparison.console.result(f"{contestant.title}: {describe_still(result)}")
         height, width = enlarged.color.shape[:2]
-        facts = (f"{width}x{height} in {duration(result.seconds)}", how_it_ran(result), *result.fallbacks)
+        facts = (f"{width}x{height} in {time_words(result.seconds)}", how_it_ran(result), *result.fallbacks)
         yield Panel(contestant.title, to_rgb8(enlarged), facts)
 
 

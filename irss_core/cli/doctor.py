@@ -21,9 +21,9 @@ import typer
 from irss_core.cli.console import Console
 from irss_core.cli.invocation import invocation_of, load_settings
 from irss_core.cli.options import AsJson
-from irss_core.cli.wording import size
 from irss_core.errors import IrssError
 from irss_core.sr.catalog import MODELS
+from irss_core.words import size_words
 
 if TYPE_CHECKING:
     from irss_core.config import Settings
@@ -97,7 +97,7 @@ def check_device(device: str, name: str, *, gpu_here: bool) -> Check:
 
 def check_memory(free_bytes: int, total_bytes: int) -> Check:
     """Return whether there is memory to work in."""
-    found = f"{size(free_bytes)} free of {size(total_bytes)}"
+    found = f"{size_words(free_bytes)} free of {size_words(total_bytes)}"
     if free_bytes < _LEAST_FREE_MEMORY:
         return Check("memory", "warn", found, "Close other programs, or use small tiles: irss upscale --tile 128.")
     return Check("memory", "ok", found)
@@ -118,9 +118,9 @@ def check_cache(cache_dir: Path) -> Iterator[Check]:
     yield Check("cache folder", "ok", f"{cache_dir}" + ("" if place == cache_dir else " (made when first needed)"))
     free = shutil.disk_usage(place).free
     if free < _LEAST_FREE_DISK:
-        yield Check("disk", "warn", f"{size(free)} free for the cache", f"Free some space. {elsewhere}")
+        yield Check("disk", "warn", f"{size_words(free)} free for the cache", f"Free some space. {elsewhere}")
     else:
-        yield Check("disk", "ok", f"{size(free)} free for the cache")
+        yield Check("disk", "ok", f"{size_words(free)} free for the cache")
 
 
 def check_weights(statuses: dict[str, WeightsStatus]) -> Iterator[Check]:
@@ -128,7 +128,7 @@ def check_weights(statuses: dict[str, WeightsStatus]) -> Iterator[Check]:
     none_at_all = not any(status.available for status in statuses.values())
     for name, status in statuses.items():
         label = f"weights of {name}"
-        length = f" ({size(status.size_bytes)})" if status.size_bytes else ""
+        length = f" ({size_words(status.size_bytes)})" if status.size_bytes else ""
         if status.available:
             yield Check(label, "ok", f"{status.where}{length}")
         else:

@@ -13,9 +13,10 @@ import typer
 
 from irss_core.cli.invocation import help_instead, invocation_of, load_settings
 from irss_core.cli.options import AsJson
-from irss_core.cli.wording import counted, duration, size
+from irss_core.cli.wording import counted
 from irss_core.errors import InvalidOptionError, NotFoundError
 from irss_core.jobs.words import STATUS_WORDS
+from irss_core.words import size_words, time_words
 
 if TYPE_CHECKING:
     from irss_core.jobs.job import Job
@@ -192,8 +193,8 @@ def _row(job: Job, service: JobService) -> list[str]:
     stage = str(job.stage or "-")
     if not job.settled and job.stage is not None:
         stage += f" {job.progress:.0%}"
-    age = duration(max(service.clock.now() - job.created_at, 0.0))
-    name = f"{job.name} ({size(job.input_bytes)})"
+    age = time_words(max(service.clock.now() - job.created_at, 0.0))
+    name = f"{job.name} ({size_words(job.input_bytes)})"
     return [
         job.short_id,
         name,

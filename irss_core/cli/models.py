@@ -10,10 +10,10 @@ import typer
 from irss_core.cli.console import Console
 from irss_core.cli.invocation import invocation_of, load_settings
 from irss_core.cli.options import AsJson, complete_model
-from irss_core.cli.wording import size
 from irss_core.errors import InvalidOptionError, IrssError
 from irss_core.progress import CancelToken
 from irss_core.sr.catalog import MODELS, ModelSpec, find_model
+from irss_core.words import size_words
 
 if TYPE_CHECKING:
     from irss_core.config import Settings
@@ -116,6 +116,6 @@ def _row(fact: dict[str, Any]) -> tuple[str, ...]:
         f"x{fact['scale']}",
         fact["architecture"],
         fact["licence"],
-        size(weights["size_bytes"]) if weights["size_bytes"] else "-",
+        size_words(weights["size_bytes"]) if weights["size_bytes"] else "-",
         weights["where"],
     )

@@ -15,11 +15,12 @@ from irss_core.cli.inputs import find_sources
 from irss_core.cli.invocation import Invocation, invocation_of, load_settings
 from irss_core.cli.jobs import facts_of
 from irss_core.cli.options import AsJson, ModelName
-from irss_core.cli.wording import counted, duration, size
+from irss_core.cli.wording import counted
 from irss_core.errors import CancelledError, InputError, IrssError
 from irss_core.jobs.options import JobOptions, Preset, ResultFormat
 from irss_core.jobs.words import STATUS_WORDS
 from irss_core.progress import ProgressUpdate
+from irss_core.words import size_words, time_words
 
 if TYPE_CHECKING:
     from irss_core.jobs.forecast import FileFacts, SubmissionForecast
@@ -164,7 +165,7 @@ def _say_handed_off(
     console, batch = invocation.console, submission.batch
     console.result(f"Handed off {counted(batch.jobs, 'file')}; one mail comes when all is done.")
     if forecast.files:
-        about = f"About {duration(forecast.seconds)}, {size(forecast.result_bytes)} of results"
+        about = f"About {time_words(forecast.seconds)}, {size_words(forecast.result_bytes)} of results"
         console.result(f"{about} (by {forecast.basis}).")
     page = f"jobs/{submission.jobs[0].id}" if batch.jobs == 1 else f"batches/{batch.id}"
     console.result(f"{service.address}/{page}")
@@ -224,4 +225,4 @@ def _told(job: Job) -> str:
     facts: dict[str, Any] = dict(job.facts)
     if job.error is not None:
         return job.error
-    return f"{facts.get('result_width')}x{facts.get('result_height')}, {size(facts.get('result_bytes') or 0)}"
+    return f"{facts.get('result_width')}x{facts.get('result_height')}, {size_words(facts.get('result_bytes') or 0)}"

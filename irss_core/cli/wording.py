@@ -5,37 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from irss_core.progress import ProgressUpdate
+from irss_core.words import size_words, time_words
 
 if TYPE_CHECKING:
     from irss_core.sr.image import UpscaleResult
     from irss_core.sr.video import ClipReport
-
-_SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time as a person says it: "8 ms", "0.4 s", "12 s", "3 min 05 s", "2 h 10 min"."""
-    if 0 < seconds < 0.095:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def size(size_bytes: float) -> str:
-    """Return a number of bytes in decimal units: "512 B", "67.0 MB"."""
-    value = float(size_bytes)
-    for unit in _SIZE_UNITS[:-1]:
-        if value < 999.95:
-            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} {_SIZE_UNITS[-1]}"
 
 
 def counted(number: int, thing: str) -> str:
@@ -58,26 +32,26 @@ def progress_text(update: ProgressUpdate) -> str:
     if update.rate and update.unit != "work":
         parts.append(_rate(update.rate, update.unit))
     if update.remaining_s:
-        parts.append(f"{duration(update.remaining_s)} left")
+        parts.append(f"{time_words(update.remaining_s)} left")
     return ", ".join(part for part in parts if part)
 
 
 def describe_still(result: UpscaleResult) -> str:
     """Return the measured facts of a still's run in one line."""
     height, width = result.image.shape[:2]
-    return _facts(f"{width}x{height} in {duration(result.seconds)}", result)
+    return _facts(f"{width}x{height} in {time_words(result.seconds)}", result)
 
 
 def describe_clip(report: ClipReport) -> str:
     """Return the measured facts of a clip's run in one line."""
-    speed = f"{counted(report.frames, 'frame')} in {duration(report.seconds)} ({report.fps:.2f} frames/s)"
+    speed = f"{counted(report.frames, 'frame')} in {time_words(report.seconds)} ({report.fps:.2f} frames/s)"
     cuts = [counted(report.scene_cuts, "scene cut")] if report.scene_cuts else []
     return _facts(", ".join([speed, *cuts]), report)
 
 
 def how_it_ran(result: UpscaleResult | ClipReport) -> str:
     """Return device, precision, tiles and peak memory of a run."""
-    parts = [result.device, result.dtype, f"peak {size(result.peak_memory_bytes)}"]
+    parts = [result.device, result.dtype, f"peak {size_words(result.peak_memory_bytes)}"]
     if result.tiles > 1:
         parts.insert(2, counted(result.tiles, "tile"))
     return ", ".join(parts)
@@ -92,7 +66,8 @@ def _done(update: ProgressUpdate) -> str:
     if update.unit == "work":  # a measure of the engine's own, which means nothing to a reader
         return share
     if update.unit == "bytes":
-        amount = size(update.done) if update.total is None else f"{size(update.done)} of {size(update.total)}"
+        whole = "" if update.total is None else f" of {size_words(update.total)}"
+        amount = f"{size_words(update.done)}{whole}"
     else:
         amount = f"{update.done:.0f} {update.unit}"
         if update.total is not None:
@@ -102,7 +77,7 @@ def _done(update: ProgressUpdate) -> str:
 
 def _rate(rate: float, unit: str) -> str:
     if unit == "bytes":
-        return f"{size(rate)}/s"
+        return f"{size_words(rate)}/s"
     if rate >= 1:
         return f"{rate:.1f} {unit}/s"
     return f"{1 / rate:.1f} s a {unit.removesuffix('s')}"

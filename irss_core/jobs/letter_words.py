@@ -10,10 +10,10 @@ from irss_core.jobs.job import Job, JobStatus
 from irss_core.jobs.names import shown_name
 from irss_core.jobs.options import Stage
 from irss_core.sr.catalog import MODELS
+from irss_core.words import size_words, time_words
 
 _MAX_NAME = 80
 _MAX_REASON = 400
-_UNITS = ("bytes", "kB", "MB", "GB")
 _AGAIN = (
     "Hand it in again. If that does not help, tell whoever runs this service; the page behind the link names the job."
 )
@@ -106,24 +106,6 @@ def short_name(job: Job) -> str:
         return name
     tail = PurePath(name).suffix[-10:]
     return f"{name[: _MAX_NAME - 1 - len(tail)]}…{tail}"
-
-
-def size_words(size_bytes: float) -> str:
-    """Return a number of bytes in decimal units: "512 bytes", "1.4 MB"."""
-    value, unit = float(size_bytes), 0
-    while value >= 999.5 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{value:.{1 if unit and value < 9.95 else 0}f} {_UNITS[unit]}"
-
-
-def time_words(seconds: float) -> str:
-    """Return a time: "0.4 s", "42 s", "12 min", "3 h 5 min"."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _pixels(job: Job, width: str, height: str) -> str:

@@ -23,9 +23,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from irss_core.errors import MailRefusedError, NotFoundError, ResourceError, StoreUnavailableError
 from irss_core.jobs.job import Batch, Job, Mail
-from irss_core.jobs.letter_words import Line, Outcome, line, size_words, verb
+from irss_core.jobs.letter_words import Line, Outcome, line, verb
 from irss_core.jobs.names import result_name
 from irss_core.jobs.ports import ObjectStore
+from irss_core.words import size_words
 
 # Servers take mails of 10 MB at least. Base64 makes 7 MB to 9.6, which leaves room for the thumbnails and the text.
 MAX_ATTACHED_BYTES = 7_000_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from irss_core.jobs.job import Job, JobStatus
-from irss_core.jobs.letter_words import time_words
 from irss_core.jobs.options import Stage
+from irss_core.words import time_words
 
 STAGE_WORDS: Mapping[Stage, str] = {
     Stage.VALIDATE: "Checking the file",

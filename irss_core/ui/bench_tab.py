@@ -22,6 +22,7 @@ from irss_core.ui.requests import BenchRequest, LargeBench
 from irss_core.ui.running import Board
 from irss_core.ui.sessions import Session
 from irss_core.ui.votes import ratings_html
+from irss_core.words import time_words
 
 if TYPE_CHECKING:
     from irss_core.bench.results import QualityResults
@@ -257,7 +258,7 @@ class BenchTab:
             yield {self.run_anyway: gr.update(visible=False), **updates}
 
     def _question(self, large: LargeBench) -> Updates:
-        words = f"This will take about {rendering.time_words(large.seconds)} on this machine. {wording.RUN_NOW}"
+        words = f"This will take about {time_words(large.seconds)} on this machine. {wording.RUN_NOW}"
         return {self.status: rendering.notice(words, kind="warn"), self.run_anyway: gr.update(visible=True)}
 
     def _table(self, results: QualityResults) -> Updates:

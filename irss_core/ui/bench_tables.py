@@ -9,7 +9,8 @@ from irss_core.bench.report.summary import fallback_lines, problem_lines
 from irss_core.bench.report.tables import ARROWS, PARTIAL_MARK, Cell, Column, Row, score_table
 from irss_core.bench.results import QualityResults
 from irss_core.ui import rendering, wording
-from irss_core.ui.rendering import readable, size_words
+from irss_core.ui.rendering import readable
+from irss_core.words import size_words
 
 _BETTER = {"higher": "more is better", "lower": "less is better", "": ""}
 

@@ -31,6 +31,7 @@ from irss_core.ui.requests import ClipRequest, LargeClip, parse_part
 from irss_core.ui.running import Board
 from irss_core.ui.sessions import Session
 from irss_core.ui.vote_panel import Contest, Views, VotePanel
+from irss_core.words import time_words
 
 if TYPE_CHECKING:
     from irss_core.ui.clips import ClipComparison
@@ -279,7 +280,7 @@ class ClipTab:
             yield {self.question: gr.update(visible=False), **updates}
 
     def _question(self, large: LargeClip) -> Updates:
-        words = f"This will take about {rendering.time_words(large.seconds)} on this machine. {wording.RUN_OR_QUEUE}"
+        words = f"This will take about {time_words(large.seconds)} on this machine. {wording.RUN_OR_QUEUE}"
         return {self.status: rendering.notice(words, kind="warn"), self.question: gr.update(visible=True)}
 
     def _profiles(self, made: ClipComparison, row: int) -> str:

@@ -33,6 +33,7 @@ from irss_core.ui.requests import LargeStill, StillRequest, parse_region
 from irss_core.ui.running import Board
 from irss_core.ui.sessions import Session
 from irss_core.ui.vote_panel import Contest, Views, VotePanel, under_neutral_name
+from irss_core.words import size_words, time_words
 
 if TYPE_CHECKING:
     from irss_core.ui.stills import StillComparison
@@ -334,8 +335,8 @@ class ImageTab:
 
     def _question(self, large: LargeStill) -> Updates:
         words = (
-            f"This will take about {rendering.time_words(large.seconds)} and "
-            f"{rendering.size_words(large.memory_bytes)} of working memory on this machine. {wording.RUN_OR_QUEUE}"
+            f"This will take about {time_words(large.seconds)} and "
+            f"{size_words(large.memory_bytes)} of working memory on this machine. {wording.RUN_OR_QUEUE}"
         )
         return {self.status: rendering.notice(words, kind="warn"), self.question: gr.update(visible=True)}
 

@@ -10,7 +10,8 @@ from irss_core.jobs.options import JobOptions
 from irss_core.jobs.words import STAGE_WORDS, STATUS_WORDS
 from irss_core.sr.catalog import MODELS
 from irss_core.ui.job_list import Action, Group, Listing
-from irss_core.ui.rendering import address, bar, heading, notice, readable, size_words, time_words
+from irss_core.ui.rendering import address, bar, heading, notice, readable
+from irss_core.words import size_words, time_words
 
 # A button of the list says what is to be done with which job or submission; every press goes to the server. One that
 # was pressed and goes away hands the focus on: to the question that came of it, or to another button of its row.

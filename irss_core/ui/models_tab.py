@@ -11,7 +11,8 @@ from irss_core.sr.catalog import MODELS, ModelSpec
 from irss_core.sr.weights import weights_status
 from irss_core.ui import rendering, results, wording
 from irss_core.ui.events import Page, Updates, html_part, model_choices, telling
-from irss_core.ui.rendering import heading, size_words
+from irss_core.ui.rendering import heading
+from irss_core.words import size_words
 
 if TYPE_CHECKING:
     from irss_core.sr.loader import LoadedModel

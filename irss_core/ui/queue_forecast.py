@@ -13,7 +13,8 @@ from irss_core.jobs.forecast import FileFacts, SubmissionForecast
 from irss_core.media.images import ImageLimits, read_header
 from irss_core.media.video import ClipLimits, is_clip, probe_clip
 from irss_core.media.zips import ACCEPTED, ZIP_SUFFIX, unpack
-from irss_core.ui.rendering import notice, readable, size_words, time_words
+from irss_core.ui.rendering import notice, readable
+from irss_core.words import size_words, time_words
 
 # A larger zip is looked into only when it is handed in: unpacking it twice would take too long.
 MAX_ZIP_BYTES = 256 * 1024 * 1024

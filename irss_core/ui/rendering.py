@@ -10,8 +10,7 @@ from urllib.parse import quote
 
 from irss_core.progress import ProgressUpdate
 from irss_core.ui.running import Running, Waiting
-
-_SIZE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+from irss_core.words import size_words, time_words
 
 
 @dataclass(frozen=True)
@@ -40,30 +39,6 @@ class Download:
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
-
-
-def time_words(seconds: float) -> str:
-    """Return a length of time as a person says it: "0.4 s", "12 s", "3 min 5 s", "2 h 10 min"."""
-    if seconds < 0.05:
-        return "under 0.1 s"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
-
-
-def size_words(size_bytes: float) -> str:
-    """Return a number of bytes in decimal units: "512 bytes", "67 MB", "1.3 GB"."""
-    value, unit = float(size_bytes), 0
-    while value >= 999.5 and unit < len(_SIZE_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    digits = 1 if unit and value < 9.95 else 0
-    return f"{value:.{digits}f} {_SIZE_UNITS[unit]}"
 
 
 def progress_words(update: ProgressUpdate | None) -> str:

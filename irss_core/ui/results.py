@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from irss_core.media.images import ImageHeader
 from irss_core.media.video import ClipInfo
 from irss_core.ui import rendering
-from irss_core.ui.rendering import Download, size_words, time_words
+from irss_core.ui.rendering import Download
 from irss_core.ui.requests import MAX_SCALE
+from irss_core.words import size_words, time_words
 
 if TYPE_CHECKING:
     from irss_core.sr.device import MachineReport

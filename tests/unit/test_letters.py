@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from irss_core.errors import MailRefusedError, ResourceError, StoreUnavailableError
 from irss_core.jobs.job import Batch, Job, JobStatus, Mail
 from irss_core.jobs.keys import output_key
-from irss_core.jobs.letter_words import short_name, size_words, time_words
+from irss_core.jobs.letter_words import short_name
 from irss_core.jobs.letters import MAX_ATTACHED_BYTES, MAX_LINES, MAX_THUMBNAILS, compose_code, compose_result
 from irss_core.jobs.options import JobOptions
 from irss_core.jobs.ports import ObjectInfo
@@ -473,25 +473,6 @@ def test_code_letter_has_the_code_and_how_long_it_is_good_for() -> None:
 def test_code_letters_are_different_mails() -> None:
     letters = [compose_code(TO, "042917", sender="irss@mail.test", minutes=30, now=NOW) for _ in range(2)]
     assert letters[0]["Message-ID"] != letters[1]["Message-ID"]
-
-
-# --- words ---
-
-
-@pytest.mark.parametrize(
-    ("size_bytes", "words"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (999_499, "999 kB"), (999_500, "1.0 MB"), (7e6, "7.0 MB")],
-)
-def test_size_words(size_bytes: float, words: str) -> None:
-    assert size_words(size_bytes) == words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.95, "10 s"), (99.4, "99 s"), (99.5, "2 min"), (3599, "1 h 0 min")],
-)
-def test_time_words(seconds: float, words: str) -> None:
-    assert time_words(seconds) == words
 
 
 def test_long_name_keeps_its_beginning_and_ending() -> None:

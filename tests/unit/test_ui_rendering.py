@@ -33,23 +33,6 @@ class Tags(HTMLParser):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.04, "under 0.1 s"), (1.44, "1.4 s"), (9.96, "10 s"), (59.4, "59 s"), (185, "3 min 5 s"), (600, "10 min"),
-     (7800, "2 h 10 min"), (7200, "2 h")],
-)  # fmt: skip
-def test_times_are_said_as_people_say_them(seconds: float, words: str) -> None:
-    assert rendering.time_words(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (67_040_989, "67 MB"), (999_600, "1.0 MB"), (6e9, "6.0 GB")],
-)
-def test_sizes_are_decimal(size: float, words: str) -> None:
-    assert rendering.size_words(size) == words
-
-
-@pytest.mark.parametrize(
     ("update", "words"),
     [
         (None, "starting"),
