@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from hmac import compare_digest
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
+PROXY_KEY_HEADER = "x-irss-proxy-key"
 
 
 class Settings(BaseSettings):
@@ -106,6 +109,16 @@ class Settings(BaseSettings):
     trusted_proxies: int = Field(
         default=0, ge=0, le=8, description="Proxies in front that add to X-Forwarded-For; 0: it is not believed."
     )
+    proxy_key: SecretStr | None = Field(
+        default=None, description="What the proxies send as X-IRSS-Proxy-Key, where others can go past them."
+    )
+
+    def proxies_in_front(self, headers: Mapping[str, str]) -> int:
+        """How many proxies of ours a request with these headers came through: none, if it lacks the key they send."""
+        if self.proxy_key is None:
+            return self.trusted_proxies
+        shown = headers.get(PROXY_KEY_HEADER, "").encode("utf-8", "surrogateescape")
+        return self.trusted_proxies if compare_digest(shown, self.proxy_key.get_secret_value().encode()) else 0
 
     @property
     def address(self) -> str:

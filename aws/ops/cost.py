@@ -119,7 +119,7 @@ def monthly() -> list[Line]:
         Line("SQS", "functions that wait for messages", polls, PRICES["sqs-request"]),
         Line("CloudWatch", "alarms", ALARMS, PRICES["alarm-month"]),
         Line("CloudWatch", "metrics that are not free", METRICS, PRICES["metric-month"]),
-        Line("Secrets Manager", "key that signs sessions", 1, PRICES["secret-month"]),
+        Line("Secrets Manager", "keys of sessions and of CloudFront", 2, PRICES["secret-month"]),
         Line("ECR", "images of the worker", _IMAGES_GB, PRICES["image-gb-month"]),
     ]
 

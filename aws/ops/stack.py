@@ -17,7 +17,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,26}[a-z0-9]")
 """Buckets are named after the stack, and the account and the region, in at most 63 characters."""
 
 # Of the functions' environment, what would be wrong on another machine.
-_OF_FUNCTIONS = frozenset({"IRSS_DATA_DIR", "IRSS_TRUSTED_PROXIES"})
+_OF_FUNCTIONS = frozenset({"IRSS_DATA_DIR", "IRSS_PROXY_KEY", "IRSS_TRUSTED_PROXIES"})
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def asked_from(request: Request, api: TheApi) -> str | None:
     """Return the IP address that the request came from, None if that is not known."""
     peer = request.client.host if request.client else None
     forwarded = request.headers.getlist("x-forwarded-for")
-    return client_ip(peer, forwarded, trusted_proxies=api.settings.trusted_proxies)
+    return client_ip(peer, forwarded, trusted_proxies=api.settings.proxies_in_front(request.headers))
 
 
 ClientIp = Annotated[str | None, Depends(asked_from)]
@@ -90,7 +90,7 @@ def over_https(request: Request, settings: Settings) -> bool:
     """Whether the caller reaches us over HTTPS, be it by way of a proxy."""
     if request.url.scheme == "https" or settings.address.startswith("https://"):
         return True
-    said = request.headers.get("x-forwarded-proto", "") if settings.trusted_proxies else ""
+    said = request.headers.get("x-forwarded-proto", "") if settings.proxies_in_front(request.headers) else ""
     return said.split(",")[-1].strip() == "https"
 
 

@@ -213,7 +213,7 @@ class QueueTab:
         return client_ip(
             request.client.host if request.client else None,
             request.headers.getlist("x-forwarded-for"),
-            trusted_proxies=self._page.services.settings.trusted_proxies,
+            trusted_proxies=self._page.services.settings.proxies_in_front(request.headers),
         )
 
     def _paths(self, fields: Fields, request: gr.Request, *, strict: bool = False) -> list[Path]:

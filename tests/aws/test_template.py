@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from irss_core.adapters.aws import table
 from irss_core.api.assembly import ROUTERS
 from irss_core.api.pages import STATIC_ADDRESS
-from irss_core.config import Settings
+from irss_core.config import PROXY_KEY_HEADER, Settings
 from irss_core.jobs.options import Stage
 from tests.aws.compiled import compiled_template, listed, named, resources, statements
 from tests.aws.tools import PIPELINE, ROOT
@@ -89,7 +89,8 @@ def test_every_function_and_the_worker_are_told_everything() -> None:
     for name, each in functions().items():
         variables = each["Environment"]["Variables"]
         assert set(variables) >= ENVIRONMENT, name
-        assert {key: value for key, value in variables.items() if told.get(key) != value}.keys() <= {
+        own = {"IRSS_PROXY_KEY"} if name == "api" else set()
+        assert {key: value for key, value in variables.items() if told.get(key) != value}.keys() <= own | {
             "IRSS_AWS_STATE_MACHINE",  # by its name here, for it names these functions
             "POWERTOOLS_METRICS_NAMESPACE",
             "POWERTOOLS_SERVICE_NAME",
@@ -310,6 +311,16 @@ def test_a_site_sends_to_the_api_what_is_its_and_serves_the_page() -> None:
 
 
 # -------------------------------------------------------------------------------------------------- worker and watching
+
+
+def test_who_goes_past_the_site_is_known_by_what_they_lack() -> None:
+    key = {"Fn::Sub": "{{resolve:secretsmanager:${ProxyKey}}}"}
+    told = functions()["api"]["Environment"]["Variables"]["IRSS_PROXY_KEY"]
+    assert told == {"Fn::If": ["HasSite", key, {"Ref": "AWS::NoValue"}]}
+    site = resources("AWS::CloudFront::Distribution")["SiteDistribution"]["DistributionConfig"]
+    (api,) = [origin for origin in site["Origins"] if origin["Id"] == "api"]
+    assert api["OriginCustomHeaders"] == [{"HeaderName": "X-IRSS-Proxy-Key", "HeaderValue": key}]
+    assert "X-IRSS-Proxy-Key".lower() == PROXY_KEY_HEADER
 
 
 def test_the_worker_has_time_to_give_back_what_it_holds() -> None:

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from itsdangerous import URLSafeTimedSerializer
+from pydantic import SecretStr
 
 from irss_core.jobs.identity import COOKIE, Sessions
 from irss_core.jobs.job import JobStatus
 from irss_core.jobs.limits import JobLimits
 from tests.made_api import ADA, BOB, SECRET, Site, made_site, png, problem
+
+EVE = "eve@example.org"
 
 
 @pytest.fixture
@@ -242,6 +245,21 @@ def test_an_address_is_believed_of_our_own_proxies_only(
     assert _hand_in(site, BOB, headers=trusting, ip=counted) == 429
     trusting = {"X-Forwarded-For": ", ".join(["192.0.2.99"] * max(proxies, 1))}
     assert _hand_in(site, BOB, headers=trusting, ip="192.0.2.99") == 202
+
+
+def test_who_goes_past_the_proxies_is_not_believed(tmp_path: Path) -> None:
+    site = made_site(
+        tmp_path, limits=JobLimits(submissions_per_hour=1), trusted_proxies=1, proxy_key=SecretStr("of ours")
+    )
+    forged, ours, guessed = (
+        {"X-Forwarded-For": "203.0.113.1"},
+        {"X-IRSS-Proxy-Key": "of ours"},
+        {"X-IRSS-Proxy-Key": "x"},
+    )
+    assert _hand_in(site, ADA, headers={**forged, **ours}) == 202
+    assert _hand_in(site, BOB, headers=forged) == 202, "counted by who holds the connection"
+    assert _hand_in(site, EVE, headers={**forged, **guessed}) == 429
+    assert _hand_in(site, EVE, headers={**forged, **ours}) == 429
 
 
 def test_no_header_lifts_a_limit(tmp_path: Path) -> None:
