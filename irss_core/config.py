@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     submissions_per_hour: int = Field(default=10, ge=1, description="Submissions an hour from one IP address.")
     submissions_per_day: int = Field(default=20, ge=1, description="Submissions a day of one e-mail address.")
     submissions_in_flight: int = Field(default=5, ge=1, description="Unfinished submissions of one e-mail address.")
+    upload_bytes_per_day: int = Field(
+        default=20 * 1024 * MEBIBYTE, ge=1, description="Bytes a day that one e-mail address may hand in."
+    )
     keep_inputs_days: float = Field(default=7.0, gt=0, description="Inputs are deleted this long after the job.")
     keep_results_days: float = Field(default=30.0, gt=0, description="Results and jobs are deleted after this.")
 

@@ -17,6 +17,7 @@ def job_limits(settings: Settings) -> JobLimits:
         submissions_per_hour=settings.submissions_per_hour,
         submissions_per_day=settings.submissions_per_day,
         submissions_in_flight=settings.submissions_in_flight,
+        upload_bytes_per_day=settings.upload_bytes_per_day,
         keep_inputs_s=settings.keep_inputs_days * _DAY_S,
         keep_results_s=settings.keep_results_days * _DAY_S,
     )

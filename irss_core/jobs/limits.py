@@ -24,6 +24,7 @@ class JobLimits:
     submissions_per_hour: int = 10  # from an IP address
     submissions_per_day: int = 20  # of an owner
     submissions_in_flight: int = 5  # of an owner
+    upload_bytes_per_day: int = 20 * 1024 * _MEBIBYTE  # of an owner, submitted or not
     keep_inputs_s: float = 7 * _DAY_S  # after the job is finished
     keep_results_s: float = 30 * _DAY_S
 
@@ -62,17 +63,37 @@ def admit_submission(
     )
 
 
-def count(records: Records, key: str, *, most: int, window_s: float, now: float, what: str) -> None:
-    """Count one more under the key in this hour, day or other window of time.
+def admit_upload(owner: Owner, size_bytes: int, *, limits: JobLimits, records: Records, now: float) -> None:
+    """Count the bytes of one more file of an owner, whatever becomes of it.
+
+    Raises:
+        RateLimitedError: that would be too many; the file is not counted.
+    """
+    count(
+        records,
+        f"uploaded-by:{owner.key}",
+        amount=size_bytes,
+        most=limits.upload_bytes_per_day,
+        window_s=_DAY_S,
+        now=now,
+        what="bytes a day are taken of one person (IRSS_UPLOAD_BYTES_PER_DAY)",
+    )
+
+
+def count(records: Records, key: str, *, most: int, window_s: float, now: float, what: str, amount: int = 1) -> None:
+    """Count one more, or as many as ``amount`` says, under the key in this hour, day or other window of time.
 
     Raises:
         RateLimitedError: there were as many already as there may be; the words say that at most N ``what``.
     """
     window, over_s = divmod(now, window_s)
-    if records.count(f"{key}:{window:.0f}", expires_at=(window + 1) * window_s) > most:
+    counter, ends_at = f"{key}:{window:.0f}", (window + 1) * window_s
+    if records.count(counter, expires_at=ends_at, amount=amount) > most:
+        if amount > 1:  # a smaller one may still be taken
+            records.count(counter, expires_at=ends_at, amount=-amount)
         wait_s = window_s - over_s
         raise RateLimitedError(
-            f"At most {most} {what}. Try again in {_time_words(wait_s)}.",
+            f"At most {most:,} {what}. Try again in {_time_words(wait_s)}.",
             retry_after_s=wait_s,
         )
 

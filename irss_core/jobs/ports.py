@@ -304,8 +304,8 @@ class Records(Protocol):
         """
         ...
 
-    def count(self, key: str, *, expires_at: float) -> int:
-        """Add one to a counter and return it. A new counter ends at ``expires_at``, an older one as it was begun."""
+    def count(self, key: str, *, expires_at: float, amount: int = 1) -> int:
+        """Add to a counter and return it. A new counter ends at ``expires_at``, an older one as it was begun."""
         ...
 
     def delete(self, key: str) -> None:

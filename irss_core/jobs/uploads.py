@@ -25,7 +25,7 @@ from irss_core.errors import (
 from irss_core.jobs.identity import Owner
 from irss_core.jobs.job import new_id
 from irss_core.jobs.keys import upload_key
-from irss_core.jobs.limits import JobLimits
+from irss_core.jobs.limits import JobLimits, admit_upload
 from irss_core.jobs.names import shown_name
 from irss_core.jobs.options import JobOptions
 from irss_core.jobs.ports import Clock, ObjectStore, Records, UploadForm
@@ -80,12 +80,13 @@ class Uploads:
         Raises:
             UnsupportedFormatError: by its name neither a picture, nor a clip, nor a zip.
             LimitExceededError: larger than such a file may be. CorruptMediaError: it is empty.
-            InvalidOptionError: the content type is none.
+            InvalidOptionError: the content type is none. RateLimitedError: too many bytes for a day.
         """
         shown, kind = shown_name(name), content_type.partition(";")[0].strip().lower() or _ANY_BYTES
         if _CONTENT_TYPE.fullmatch(kind) is None:
             raise InvalidOptionError("The content type is none. Give one like image/png, or application/octet-stream.")
         self._check(shown, size_bytes, kind)
+        self._admit(owner, size_bytes)
         upload_id = new_id()
         form = self._objects.upload_form(
             upload_key(upload_id), content_type=kind, max_bytes=size_bytes, expires_in_s=_FORM_S
@@ -102,6 +103,7 @@ class Uploads:
         except OSError as exc:
             raise InputError(f"{shown} cannot be read ({exc.strerror}). Hand it in again.") from exc
         self._check(shown, size_bytes, kind)
+        self._admit(owner, size_bytes)
         upload_id = new_id()
         self._objects.put(upload_key(upload_id), source, content_type=kind)
         self._note(upload_id, owner, shown)
@@ -142,6 +144,9 @@ class Uploads:
         ordered = {} if order is None else {"address": owner.address, "order": order.to_dict()}
         text = json.dumps({"owner": owner.key, "name": name, **ordered})
         self._records.put(_record(upload_id), text, expires_at=self._clock.now() + UPLOAD_S)
+
+    def _admit(self, owner: Owner, size_bytes: int) -> None:
+        admit_upload(owner, size_bytes, limits=self._limits, records=self._records, now=self._clock.now())
 
     def _check(self, name: str, size_bytes: int, content_type: str) -> None:
         """Pass a file that may be handed in; what it really is, its first stage finds out."""

@@ -68,6 +68,13 @@ def test_a_counter_ends_as_it_was_begun_and_then_starts_anew(records, clock):
     assert records.count("sent:bob", expires_at=clock.now() + 60) == 1
 
 
+def test_a_counter_may_count_more_than_one_at_a_time_and_back(records, clock):
+    amounts = (20_000_000_000, 5, -5)
+    assert [records.count("bytes", expires_at=clock.now() + 60, amount=each) for each in amounts] == [
+        20_000_000_000, 20_000_000_005, 20_000_000_000,
+    ]  # fmt: skip
+
+
 def test_delete_takes_away_what_is_there(records, clock):
     records.put("key", "text", expires_at=clock.now() + 60)
     records.put("other", "text", expires_at=clock.now() + 60)

@@ -25,13 +25,14 @@ class MemoryRecords:
             self._entries[key] = (value, expires_at)
             return True
 
-    def count(self, key: str, *, expires_at: float) -> int:
+    def count(self, key: str, *, expires_at: float, amount: int = 1) -> int:
         with self._lock:
             before = self.get(key)
             if before is not None:
                 expires_at = self._entries[key][1]
-            self._entries[key] = (str(int(before or 0) + 1), expires_at)
-            return int(before or 0) + 1
+            after = int(before or 0) + amount
+            self._entries[key] = (str(after), expires_at)
+            return after
 
     def delete(self, key: str) -> None:
         with self._lock:

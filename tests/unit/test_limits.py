@@ -7,7 +7,7 @@ import pytest
 from irss_core.config import Settings
 from irss_core.errors import RateLimitedError
 from irss_core.jobs.identity import Owner
-from irss_core.jobs.limits import JobLimits, admit_submission, count, network_of
+from irss_core.jobs.limits import JobLimits, admit_submission, admit_upload, count, network_of
 from tests import made_submissions
 from tests.fakes.clock import FakeClock
 from tests.fakes.job_store import MemoryJobStore
@@ -49,9 +49,28 @@ def test_the_limits_are_those_of_the_settings() -> None:
         submissions_per_hour=settings.submissions_per_hour,
         submissions_per_day=settings.submissions_per_day,
         submissions_in_flight=settings.submissions_in_flight,
+        upload_bytes_per_day=settings.upload_bytes_per_day,
         keep_inputs_s=settings.keep_inputs_days * DAY_S,
         keep_results_s=settings.keep_results_days * DAY_S,
     )
+
+
+def test_so_many_bytes_a_day_are_taken_of_one_person(gate: Gate) -> None:
+    limits = JobLimits(upload_bytes_per_day=1000)
+
+    def upload(size_bytes: int, owner: Owner = ANA) -> None:
+        admit_upload(owner, size_bytes, limits=limits, records=gate.records, now=gate.clock.now())
+
+    upload(600)
+    with pytest.raises(RateLimitedError, match=r"1,000 bytes a day .*IRSS_UPLOAD_BYTES_PER_DAY.* 24 hours") as caught:
+        upload(401)
+    assert caught.value.retry_after_s == DAY_S
+    upload(400)  # what was refused does not count
+    with pytest.raises(RateLimitedError):
+        upload(1)
+    upload(1000, EVE)
+    gate.clock.advance(DAY_S)
+    upload(1000)
 
 
 def test_ten_submissions_an_hour_are_taken_from_a_network(gate: Gate) -> None:

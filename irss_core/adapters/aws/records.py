@@ -52,17 +52,19 @@ class DynamoRecords:
 
         return self._table.insist(step)
 
-    def count(self, key: str, *, expires_at: float) -> int:
-        """Add one to a counter and return it; a new one ends at ``expires_at``."""
+    def count(self, key: str, *, expires_at: float, amount: int = 1) -> int:
+        """Add to a counter and return it; a new one ends at ``expires_at``."""
 
         def step() -> int:
             now = self._clock.now()
-            counted = self._table.write(change(record_key(key), "ADD #value :one", where=_ALIVE, one=1, now=now))
+            counted = self._table.write(
+                change(record_key(key), "ADD #value :amount", where=_ALIVE, amount=amount, now=now)
+            )
             if counted is not None:
                 return int(counted["value"]["N"])
             # If another one begins it first, this is refused, and the next turn adds to it.
-            self._table.transact([put(_item(key, 1, expires_at), where=_NOTHING_ALIVE, now=now)])
-            return 1
+            self._table.transact([put(_item(key, amount, expires_at), where=_NOTHING_ALIVE, now=now)])
+            return amount
 
         return self._table.insist(step)
 

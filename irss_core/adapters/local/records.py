@@ -11,9 +11,10 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.ex
 """
 # In the update a bare name is what was there before.
 _COUNT = """
-INSERT INTO records (key, value, expires_at) VALUES (:key, '1', :expires_at)
+INSERT INTO records (key, value, expires_at) VALUES (:key, CAST(:amount AS TEXT), :expires_at)
 ON CONFLICT (key) DO UPDATE SET
-  value = CASE WHEN expires_at > :now THEN CAST(CAST(value AS INTEGER) + 1 AS TEXT) ELSE '1' END,
+  value = CASE WHEN expires_at > :now THEN CAST(CAST(value AS INTEGER) + :amount AS TEXT)
+    ELSE CAST(:amount AS TEXT) END,
   expires_at = CASE WHEN expires_at > :now THEN expires_at ELSE excluded.expires_at END
 RETURNING value
 """
@@ -41,10 +42,10 @@ class SqliteRecords:
             connection.execute(_WRITE, (key, value, expires_at))
             return True
 
-    def count(self, key: str, *, expires_at: float) -> int:
-        """Add one to a counter and return it; a new one ends at ``expires_at``."""
+    def count(self, key: str, *, expires_at: float, amount: int = 1) -> int:
+        """Add to a counter and return it; a new one ends at ``expires_at``."""
         with self._database.writing() as connection:
-            values = {"key": key, "expires_at": expires_at, "now": self._clock.now()}
+            values = {"key": key, "expires_at": expires_at, "now": self._clock.now(), "amount": amount}
             (row,) = connection.execute(_COUNT, values).fetchall()
             return int(row["value"])
 
