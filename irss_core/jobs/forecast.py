@@ -32,6 +32,7 @@ _ON_A_SLOW_CPU: Mapping[str, float] = {
     "realesr-animevideov3-x2": 6.0,
     "realesr-general-x4v3": 12.0,
     "tecogan-x4": 14.0,
+    "frvsr-x4": 14.0,
 }
 _REST_PER_MEGAPIXEL_S = 1.5  # reading, resampling to four times the size and writing PNG took 0.9 s
 _REST_PER_FILE_S = 0.5

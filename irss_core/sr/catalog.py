@@ -73,6 +73,9 @@ class ModelSpec:
 
 _ESRGAN_PAPER = "Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure Synthetic Data (2021)"
 _ESRGAN_PAPER_URL = "https://arxiv.org/abs/2107.10833"
+_OWN_VERSION = "v1"  # of the networks that were trained for this project
+_FRVSR_PAPER = "Frame-Recurrent Video Super-Resolution (2018)"
+_FRVSR_PAPER_URL = "https://arxiv.org/abs/1801.04590"
 _TECOGAN_PAPER = "Learning Temporal Coherence via Self-Supervision for GAN-based Video Generation (2020)"
 _TECOGAN_PAPER_URL = "https://arxiv.org/abs/1811.09393"
 
@@ -118,6 +121,43 @@ def _baseline(name: str, title: str, summary: str) -> ModelSpec:
         scale=4,
         licence="MIT-CMU (Pillow)",
         source_url="https://python-pillow.github.io",
+    )
+
+
+def _frnet(
+    name: str,
+    title: str,
+    summary: str,
+    *,
+    paper: str,
+    paper_url: str,
+    source_url: str,
+    sha256: str,
+    size_bytes: int,
+) -> ModelSpec:
+    """One of the sequence networks that this project trained; its file has the name and the version."""
+    filename = f"{name}-{_OWN_VERSION}.safetensors"
+    return ModelSpec(
+        name=name,
+        title=title,
+        summary=summary,
+        architecture="frnet",
+        kind="sequence",
+        scale=4,
+        grid="corner",
+        paper=paper,
+        paper_url=paper_url,
+        licence="Apache-2.0",
+        source_url=source_url,
+        parameters=2_589_093,
+        files=(
+            WeightFile(
+                filename=filename,
+                vendored=f"vendor/tecogan/weights/{filename}",
+                sha256=sha256,
+                size_bytes=size_bytes,
+            ),
+        ),
     )
 
 
@@ -227,27 +267,25 @@ _ALL = (
             ),
         ),
     ),
-    ModelSpec(
-        name="tecogan-x4",
-        title="TecoGAN x4 (v0)",
-        summary="Made for clips: carries its last result along the motion, so detail stays put instead of flickering.",
-        architecture="frnet",
-        kind="sequence",
-        scale=4,
-        grid="corner",
+    _frnet(
+        "tecogan-x4",
+        "TecoGAN x4 (v1)",
+        "Made for clips: carries its last result along the motion, so detail stays put instead of flickering.",
         paper=_TECOGAN_PAPER,
         paper_url=_TECOGAN_PAPER_URL,
-        licence="Apache-2.0",
         source_url="https://github.com/thunil/TecoGAN",
-        parameters=2_589_093,
-        files=(
-            WeightFile(
-                filename="tecogan-x4-v0.safetensors",
-                vendored="vendor/tecogan/weights/tecogan-x4-v0.safetensors",
-                sha256="b9ed693885c9bcc8d29c0d6f4587b1f434f3364b031a8bd9ba71cec328afdb8b",
-                size_bytes=5185714,
-            ),
-        ),
+        sha256="71385952dc82c8c5a16938d2920db2d08cce5a4e1ef04bd1e401e013ad023719",
+        size_bytes=5_185_578,
+    ),
+    _frnet(
+        "frvsr-x4",
+        "FRVSR x4 (v1)",
+        "TecoGAN's network before its adversarial training: closest to the truth on clips, soft where unsure.",
+        paper=_FRVSR_PAPER,
+        paper_url=_FRVSR_PAPER_URL,
+        source_url="https://github.com/msmsajjadi/FRVSR",
+        sha256="1921f0e753886d8b489c16b8a14ce454670aefffa2c77ba94842114b06e418eb",
+        size_bytes=5_185_578,
     ),
     _baseline("bicubic", "Bicubic", "No network: what any image program does. The floor to compare with."),
     _baseline("lanczos", "Lanczos", "No network: a little sharper than bicubic, with faint ringing at edges."),

@@ -35,6 +35,10 @@ _LOSS_WEIGHTS: dict[Stage, dict[str, float]] = {
     },
 }
 
+# With the few sequences that a CPU takes at a time, the discriminator's terms at those weights made results worse the
+# longer it learnt (docs/training.md).
+_SMALL_BATCH_WEIGHTS = {"perceptual": 0.35, "adversarial": 0.003, "feature_space": 0.001}
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -103,12 +107,13 @@ class TrainConfig:
     def for_device(cls, stage: Stage, device_type: str, *, precision: Precision = "fp32", seed: int = 1) -> TrainConfig:
         """Return what is sensible for a stage on a kind of device: "cuda", or another one, which is slow."""
         fast = device_type == "cuda"
+        weights = _LOSS_WEIGHTS[stage] if fast or stage == "frvsr" else _LOSS_WEIGHTS[stage] | _SMALL_BATCH_WEIGHTS
         return cls(
             stage=stage,
             seed=seed,
             precision=precision,
-            learning_rate=3e-4 if stage == "frvsr" else 1e-4,
-            loss_weights=_LOSS_WEIGHTS[stage],
+            learning_rate=3e-4 if stage == "frvsr" else 1e-4 if fast else 2e-4,
+            loss_weights=weights,
             log_every=10 if fast else 5,
             validate_every_minutes=5.0 if fast else 60.0,
             checkpoint_every_minutes=2.0 if fast else 5.0,

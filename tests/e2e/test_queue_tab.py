@@ -200,7 +200,7 @@ def test_large_work_of_the_image_tab_goes_to_the_queue_with_one_click(visit: Any
     page.get_by_text("From the Image tab: groot.png").wait_for()
     assert page.get_by_role("tab", name="Queue", exact=True).get_attribute("aria-selected") == "true"
     page.locator(".irss-forecast", has_text="1 file").wait_for()
-    for label, title in (("Model", "Real-ESRGAN x4plus"), ("Also with", "TecoGAN x4 (v0)")):
+    for label, title in (("Model", "Real-ESRGAN x4plus"), ("Also with", "TecoGAN x4 (v1)")):
         chosen = page.get_by_role("combobox", name=label, exact=True).locator("visible=true")
         sync_api.expect(chosen).to_have_value(title)
     visitor.shot("queue-1280-light-handed-over")

@@ -18,7 +18,15 @@ from irss_core.sr.loader import load_model
 from irss_core.sr.video import VideoUpscaler
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-STILLS = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3", "tecogan-x4", "bicubic", "lanczos")
+STILLS = (
+    "realesrgan-x4plus",
+    "realesrgan-x4plus-anime",
+    "realesr-animevideov3",
+    "tecogan-x4",
+    "frvsr-x4",
+    "bicubic",
+    "lanczos",
+)
 TOLERANCE = 2
 
 

@@ -41,7 +41,7 @@ from irss_core.train.validation import Validation
 from tests.made_sets import clip, scene, write
 from vendor.tecogan.generator import FRNet
 
-SHIPPED = Path(__file__).parents[2] / "vendor" / "tecogan" / "weights" / "tecogan-x4-v0.safetensors"
+SHIPPED = Path(__file__).parents[2] / "vendor" / "tecogan" / "weights" / "tecogan-x4-v1.safetensors"
 CPU = torch.device("cpu")
 
 
