@@ -72,8 +72,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     yield Shell()
     os.environ.clear()
     os.environ.update(before)
-    for made in (aws_jobs._client, aws_jobs._secret):
-        made.cache_clear()
+    aws_jobs._client.cache_clear()
 
 
 def sign_in(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:

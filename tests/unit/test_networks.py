@@ -191,6 +191,7 @@ PUBLISHED: dict[str, Callable[[], nn.Module]] = {
     "realesr-animevideov3-x2": lambda: SRVGGNetCompact(4, blocks=16),
     "realesr-general-x4v3": lambda: SRVGGNetCompact(4, blocks=32),
     "tecogan-x4": lambda: FRNet(4, blocks=10, degradation="BD"),
+    "frvsr-x4": lambda: FRNet(4, blocks=10, degradation="BD"),
 }
 
 
