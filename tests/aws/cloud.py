@@ -47,10 +47,13 @@ class Cloud:
     settings: Mapping[str, str]  # IRSS_… of every part
     folder: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the emulator."""
-        return client_at(self.endpoint, service)
+        """A boto3 client of the emulator; making one takes longer than what most are asked."""
+        if service not in self._clients:
+            self._clients[service] = client_at(self.endpoint, service)
+        return self._clients[service]
 
     @property
     def api_address(self) -> str:
@@ -130,8 +133,8 @@ class Cloud:
         entered = (each.get("stateEnteredEventDetails", {}).get("name") for each in history)
         return [name for name in entered if name]
 
-    def may(self, role: str, action: str, resource: str) -> bool:
-        """Whether a role's own policies, as they were deployed, let it do something to a resource."""
+    def policies_of(self, role: str) -> list[str]:
+        """A role's policies as they were deployed, as JSON."""
         iam, name = self.client("iam"), self.functions[role]
         inline = iam.list_role_policies(RoleName=name)["PolicyNames"]
         policies = [iam.get_role_policy(RoleName=name, PolicyName=each)["PolicyDocument"] for each in inline]
@@ -139,8 +142,12 @@ class Cloud:
             version = iam.get_policy(PolicyArn=each["PolicyArn"])["Policy"]["DefaultVersionId"]
             found = iam.get_policy_version(PolicyArn=each["PolicyArn"], VersionId=version)
             policies.append(found["PolicyVersion"]["Document"])
-        answer = iam.simulate_custom_policy(
-            PolicyInputList=[json.dumps(each) for each in policies], ActionNames=[action], ResourceArns=[resource]
+        return [json.dumps(each) for each in policies]
+
+    def allow(self, policies: list[str], action: str, resource: str) -> bool:
+        """Whether policies let somebody do something to a resource."""
+        answer = self.client("iam").simulate_custom_policy(
+            PolicyInputList=policies, ActionNames=[action], ResourceArns=[resource]
         )
         (result,) = answer["EvaluationResults"]
         return bool(result["EvalDecision"] == "allowed")
