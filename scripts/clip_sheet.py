@@ -10,7 +10,6 @@ stands still, smooth where it moves, and ragged where it flickers.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -39,18 +38,15 @@ def main() -> None:
     truth = [_pixels(path) for path in sorted(asked.frames.iterdir())]
     small = [degrade_bd(frame) for frame in truth]
     services = build_services(Settings())
-    columns = {"Bicubic": _run(services.video_upscaler("bicubic").start().frames, small)}
-    for name in asked.model:
-        columns[find_model(name).title] = _run(services.video_upscaler(name).start().frames, small)
+    columns = {
+        find_model(name).title: list(services.video_upscaler(name).start().frames(small))
+        for name in ("bicubic", *asked.model)
+    }
     columns["Truth"] = truth
     line = asked.line if asked.line is not None else asked.crop[0][1] + asked.crop[0][3] // 2
     panels = [Panel(title, _column(frames, asked.crop, asked.at, line)) for title, frames in columns.items()]
     Image.fromarray(compose_sheet(panels)).save(asked.output, quality=92)
     print(asked.output)
-
-
-def _run(upscale: Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]], frames: Frames) -> Frames:
-    return list(upscale(frames))
 
 
 def _column(frames: Frames, crops: list[tuple[int, int, int, int]], at: int, line: int) -> np.ndarray:
