@@ -50,7 +50,8 @@ def tecogan(
     clips: Annotated[list[Path] | None, typer.Option("--clips", metavar="DIR", help="Real clips; repeatable.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where everything goes, and goes on from.")],
     stage: Annotated[
-        Literal["frvsr", "tecogan"] | None, typer.Option("--stage", help="Only this one; default: one, then the other.")
+        Literal["motion", "frvsr", "tecogan"] | None,
+        typer.Option("--stage", help="Only this one; default: all, one after the other."),
     ] = None,
     start: Annotated[
         Path | None, typer.Option("--start", metavar="FILE", help="The checkpoint that the first stage begins with.")
@@ -82,7 +83,7 @@ def tecogan(
     device: Device = None,
     dtype: Precision = None,
 ) -> None:
-    """Train FRVSR, then TecoGAN, on photographs that are moved and on real clips.
+    """Train the motion estimator, FRVSR and TecoGAN, on photographs that are moved and on real clips.
 
     Ctrl-C stops after the step in work, with a checkpoint. `--set loss_weights.adversarial=0.005` weighs one loss.
     """

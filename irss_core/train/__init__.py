@@ -1,1 +1,1 @@
-"""The training recipe: FRVSR, then TecoGAN, from photographs and clips to a checkpoint with its card."""
+"""The training recipe: motion, FRVSR, then TecoGAN, from photographs and clips to a checkpoint with its card."""

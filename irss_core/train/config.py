@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from irss_core.errors import InvalidOptionError
 
-Stage = Literal["frvsr", "tecogan"]
+Stage = Literal["motion", "frvsr", "tecogan"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Degradation = Literal["bd", "real"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -24,11 +24,14 @@ CHANGEABLE = frozenset({
 # TecoGAN-PyTorch's weights, but for the perceptual term (LPIPS in place of VGG-19's cosines) and the feature space,
 # which has thunil/TecoGAN's.
 _LOSS_WEIGHTS: dict[Stage, dict[str, float]] = {
-    "frvsr": {"charbonnier": 1.0, "warp": 1.0},
+    "motion": {"warp": 1.0, "warp_hr": 1.0},
+    "frvsr": {"charbonnier": 1.0, "warp": 1.0, "warp_hr": 1.0},
     "tecogan": {
         "charbonnier": 1.0,
         "warp": 1.0,
+        "warp_hr": 1.0,
         "ping_pong": 0.5,
+        "temporal": 1.0,
         "perceptual": 0.25,
         "adversarial": 0.01,
         "feature_space": 0.02,
@@ -38,6 +41,12 @@ _LOSS_WEIGHTS: dict[Stage, dict[str, float]] = {
 # With the few sequences that a CPU takes at a time, the discriminator's terms at those weights made results worse the
 # longer it learnt (docs/training.md).
 _SMALL_BATCH_WEIGHTS = {"perceptual": 0.35, "adversarial": 0.003, "feature_space": 0.001}
+_SMALL_BATCH: dict[Stage, int] = {"motion": 4, "frvsr": 2, "tecogan": 1}
+_ITERATIONS: dict[Stage, tuple[int, int]] = {  # on a CPU, on CUDA
+    "motion": (4_000, 10_000),
+    "frvsr": (8_000, 20_000),
+    "tecogan": (4_000, 10_000),
+}
 
 
 @dataclass(frozen=True)
@@ -107,19 +116,21 @@ class TrainConfig:
     def for_device(cls, stage: Stage, device_type: str, *, precision: Precision = "fp32", seed: int = 1) -> TrainConfig:
         """Return what is sensible for a stage on a kind of device: "cuda", or another one, which is slow."""
         fast = device_type == "cuda"
-        weights = _LOSS_WEIGHTS[stage] if fast or stage == "frvsr" else _LOSS_WEIGHTS[stage] | _SMALL_BATCH_WEIGHTS
+        adversarial = stage == "tecogan"
+        weights = _LOSS_WEIGHTS[stage] | (_SMALL_BATCH_WEIGHTS if adversarial and not fast else {})
         return cls(
             stage=stage,
             seed=seed,
             precision=precision,
-            learning_rate=3e-4 if stage == "frvsr" else 1e-4 if fast else 2e-4,
+            learning_rate=3e-4 if not adversarial else 1e-4 if fast else 2e-4,
             loss_weights=weights,
             log_every=10 if fast else 5,
             validate_every_minutes=5.0 if fast else 60.0,
             checkpoint_every_minutes=2.0 if fast else 5.0,
-            max_iterations=(20_000 if fast else 8_000) if stage == "frvsr" else (10_000 if fast else 4_000),
-            batch=16 if fast else 2 if stage == "frvsr" else 1,
-            frames=10 if fast else 5,
+            max_iterations=_ITERATIONS[stage][fast],
+            batch=16 if fast else _SMALL_BATCH[stage],
+            frames=3 if stage == "motion" else 10 if fast else 5,
+            size_lr=48 if stage == "motion" else 32,  # motion is seen farther than detail
         )
 
     def without_loss(self, name: str) -> TrainConfig:

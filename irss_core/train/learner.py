@@ -14,6 +14,7 @@ from irss_core.errors import InputError
 from irss_core.train.config import TrainConfig
 
 _BETAS = (0.9, 0.999)
+_AVERAGES = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of each weight
 _MAX_SKIPPED = 50  # steps in a row whose gradients are not finite
 _FIRST_SCALE = 2.0**12  # of an fp16 loss: it finds its own level, from here with few steps lost
 
@@ -96,15 +97,10 @@ class Learner:
         """
         self.network.load_state_dict({name: tensors[f"{self.name}/{name}"] for name in self.network.state_dict()})
         state = self._optimizer.state_dict()
-        keys = [
-            key
-            for key in ("step", "exp_avg", "exp_avg_sq")
-            if any(k.startswith(f"{self.name}.{key}/") for k in tensors)
-        ]
-        state["state"] = {
-            index: {key: tensors[f"{self.name}.{key}/{name}"].clone() for key in keys}
+        state["state"] = {  # weights that no loss has reached have none
+            index: {key: tensors[f"{self.name}.{key}/{name}"].clone() for key in _AVERAGES}
             for index, name in enumerate(self._named)
-            if keys
+            if f"{self.name}.step/{name}" in tensors
         }
         self._optimizer.load_state_dict(state)
         if self._scaler.is_enabled() and numbers["scaler"]:

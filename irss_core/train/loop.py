@@ -24,7 +24,7 @@ from irss_core.train.trainer import Trainer
 CONFIG, RESULT, BEST = "config.json", "weights.safetensors", "best.safetensors"
 
 # What says which of the measured weights are the best, and whether more of it is better.
-_DECIDES: dict[Stage, tuple[str, bool]] = {"frvsr": ("psnr_y", True), "tecogan": ("lpips_squeeze", False)}
+_DECIDES: Mapping[str, tuple[str, bool]] = {"frvsr": ("psnr_y", True), "tecogan": ("lpips_squeeze", False)}
 
 Validate = Callable[[Path, Path], Mapping[str, float]]
 """Measures a checkpoint file, keeping what it likes in a folder, and returns the means by metric."""

@@ -28,6 +28,7 @@ from irss_core.train.sampler import Sampler
 from irss_core.train.trainer import Trainer
 from irss_core.train.validation import PROTOCOL, Validation, baseline, validate
 
+_BEFORE: dict[Stage, Stage] = {"frvsr": "motion", "tecogan": "frvsr"}
 CARD, PLOT = "card.md", "training.svg"
 
 MakeSource = Callable[[TrainConfig, torch.Generator], BatchSource]
@@ -71,6 +72,8 @@ def train_stage(
     """
     started_s = clock() if request.started_s is None else request.started_s
     request = _with_lpips_or_without(request, note)
+    if request.config.stage == "motion":  # there is no picture to measure yet
+        request = replace(request, validation=None)
     config, out, device = request.config, request.out, choose_device(request.device)
     start = load_start(request.start) if request.start is not None else None
     perceptual = PerceptualLoss("squeeze", request.lpips) if request.lpips is not None else None
@@ -168,17 +171,19 @@ def sampling(material: Material) -> MakeSource:
 
 
 def starting_point(stage: Stage, out: Path, start: Path | None) -> Path | None:
-    """Return what a stage begins with: ``start``, or what stage 1 left in ``out``; None for random weights.
+    """Return what a stage begins with: ``start``, or what the one before left in ``out``; None for random weights.
 
     Raises:
-        InvalidOptionError: stage 2 with neither.
+        InvalidOptionError: the stage "tecogan" with neither.
     """
-    if start is not None or stage == "frvsr":
+    if start is not None or stage == "motion":
         return start
-    left = out / "frvsr" / RESULT
+    left = out / _BEFORE[stage] / RESULT
+    if stage == "frvsr":
+        return left if left.exists() else None
     if not left.exists():
         raise InvalidOptionError(
-            f"Stage 2 begins with trained weights, and stage 1 left none in {left.parent}. Train it first (leave "
+            f"TecoGAN begins with trained weights, and FRVSR left none in {left.parent}. Train it first (leave "
             "--stage out, or --stage frvsr), or name a checkpoint with --start."
         )
     return left

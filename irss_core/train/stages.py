@@ -1,4 +1,4 @@
-"""The two stages: what a batch costs the generator, term by term, and what the discriminator learns beside it."""
+"""The stages: what a batch costs the generator, term by term, and what the discriminator learns beside it."""
 
 from __future__ import annotations
 
@@ -34,11 +34,6 @@ class Rollout:
     flows: Tensor
     flows_lr: Tensor
 
-    @property
-    def motion_px(self) -> Tensor:
-        """How far things move from frame to frame on average, in LR pixels along either axis."""
-        return self.flows_lr.detach().abs().mean()
-
 
 @dataclass(frozen=True)
 class Costs:
@@ -54,28 +49,65 @@ class Costs:
     facts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+def motion(network: FRNet, lr: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the motion back to the frame before, for all but the first of NxTx3xhxw, in LR and in HR pixels."""
+    n, length = lr.shape[:2]
+    coarse = network.flow(lr[:, :-1].flatten(0, 1), lr[:, 1:].flatten(0, 1))
+    fine = network.upsample_flow(coarse)
+    return coarse.view(n, length - 1, *coarse.shape[1:]), fine.view(n, length - 1, *fine.shape[1:])
+
+
 def unroll(network: FRNet, lr: Tensor) -> Rollout:
     """Return what ``network.step`` makes of NxTx3xhxw from a black start, all motion estimated at once."""
     n, length, _, height, width = lr.shape
-    flows_lr = network.flow(lr[:, :-1].flatten(0, 1), lr[:, 1:].flatten(0, 1))
-    flows = network.upsample_flow(flows_lr)
-    flows = flows.view(n, length - 1, *flows.shape[1:])
+    flows_lr, flows = motion(network, lr)
     frame = network.reconstruct(lr[:, 0], lr.new_zeros(n, 3, network.scale * height, network.scale * width))
     frames = [frame]
     for index in range(1, length):
         frame = network.reconstruct(lr[:, index], network.warp(frame, flows[:, index - 1]))
         frames.append(frame)
-    return Rollout(torch.stack(frames, 1), flows, flows_lr.view(n, length - 1, *flows_lr.shape[1:]))
+    return Rollout(torch.stack(frames, 1), flows, flows_lr)
 
 
-def warp_loss(network: FRNet, lr: Tensor, flows_lr: Tensor) -> Tensor:
-    """Return how far each input frame is from the one before, warped onto it."""
-    before, now = lr[:, :-1].flatten(0, 1), lr[:, 1:].flatten(0, 1)
-    return charbonnier(network.warp(before, flows_lr.flatten(0, 1)), now)
+def mean_motion(flows_lr: Tensor) -> Tensor:
+    """Return how far things move from frame to frame on average, in LR pixels along either axis, for the log."""
+    return flows_lr.detach().abs().mean()
+
+
+def warp_loss(network: FRNet, frames: Tensor, flows: Tensor) -> Tensor:
+    """Return how far each frame of NxTx3xHxW is from the one before, warped onto it by Nx(T-1)x2xHxW."""
+    before, now = frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1)
+    return charbonnier(network.warp(before, flows.flatten(0, 1)), now)
+
+
+def temporal_loss(network: FRNet, made: Rollout, hr: Tensor) -> Tensor:
+    """Return how much the error, made minus true, changes on its way along the motion, for NxTx3xHxW ``hr``.
+
+    Detail that was made up costs nothing as long as it travels with what it lies on. The motion learns nothing here.
+    """
+    error = made.frames - hr
+    before, now = error[:, :-1].flatten(0, 1), error[:, 1:].flatten(0, 1)
+    return charbonnier(network.warp(before, made.flows.detach().flatten(0, 1)), now)
+
+
+class MotionStage:
+    """The motion estimator alone: what it cannot follow, no later stage can carry on.
+
+    A tenth of an LR pixel, hardly seen in the soft input, is nearly half a pixel of the output: so the true frames, too,
+    must come to lie on each other.
+    """
+
+    discriminator: nn.Module | None = None
+
+    def costs(self, network: FRNet, batch: Batch) -> Costs:
+        """Return what a batch costs."""
+        flows_lr, flows = motion(network, batch.lr)
+        terms = {"warp": warp_loss(network, batch.lr, flows_lr), "warp_hr": warp_loss(network, batch.hr, flows)}
+        return Costs(terms, facts={"motion": mean_motion(flows_lr)})
 
 
 class FrvsrStage:
-    """Stage 1: close to the truth, pixel by pixel, and motion that brings one input frame onto the next."""
+    """FRVSR: close to the truth, pixel by pixel, and motion that brings one input frame onto the next."""
 
     discriminator: nn.Module | None = None
 
@@ -85,12 +117,13 @@ class FrvsrStage:
         terms = {
             "charbonnier": charbonnier(made.frames, batch.hr),
             "warp": warp_loss(network, batch.lr, made.flows_lr),
+            "warp_hr": warp_loss(network, batch.hr, made.flows),
         }
-        return Costs(terms, facts={"motion": made.motion_px})
+        return Costs(terms, facts={"motion": mean_motion(made.flows_lr)})
 
 
 class TecoganStage:
-    """Stage 2: like real footage, in each frame and over time. Sequences are played forth and back."""
+    """TecoGAN: like real footage, in each frame and over time. Sequences are played forth and back."""
 
     def __init__(self, config: TrainConfig, *, perceptual: PerceptualLoss | None) -> None:
         self._share = config.warped_share
@@ -104,7 +137,9 @@ class TecoganStage:
         terms = {
             "charbonnier": charbonnier(made.frames, hr),
             "warp": warp_loss(network, lr, made.flows_lr),
+            "warp_hr": warp_loss(network, hr, made.flows),
             "ping_pong": ping_pong_loss(made.frames),
+            "temporal": temporal_loss(network, made, hr),
         }
         if self._perceptual is not None:
             terms["perceptual"] = self._perceptual(made.frames.flatten(0, 1), hr.flatten(0, 1))
@@ -128,7 +163,7 @@ class TecoganStage:
             discriminator=discriminator_loss(real[0], fake[0]),
             balance=balance(real[0], fake[0]),
             facts={
-                "motion": made.motion_px,
+                "motion": mean_motion(made.flows_lr),
                 "real_score": real[0].detach().sigmoid().mean(),
                 "fake_score": fake[0].detach().sigmoid().mean(),
             },

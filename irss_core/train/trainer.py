@@ -13,7 +13,7 @@ from irss_core.train.batches import Batch
 from irss_core.train.config import TrainConfig
 from irss_core.train.learner import Learner, placed
 from irss_core.train.perceptual import PerceptualLoss
-from irss_core.train.stages import Costs, FrvsrStage, TecoganStage
+from irss_core.train.stages import Costs, FrvsrStage, MotionStage, TecoganStage
 from vendor.tecogan.generator import FRNet
 from vendor.tecogan.losses import DiscriminatorBalance
 
@@ -41,11 +41,11 @@ class Trainer:
             network = FRNet(blocks=config.blocks) if start is None else start
             if perceptual is not None:
                 perceptual = placed(perceptual, device)
-            self._stage = FrvsrStage() if config.stage == "frvsr" else TecoganStage(config, perceptual=perceptual)
+            self._stage = _stage(config, perceptual)
         self.network = placed(network.requires_grad_(True).train(), device)
         # At the full rate the motion estimator may be thrown out of its trained state within some hundred iterations,
         # to no motion at all, from which it does not come back: the log's "motion" then falls to nearly 0.
-        shares = {"fnet.": config.motion_rate_share}
+        shares = {"fnet.": config.motion_rate_share} if config.stage != "motion" else {}
         self._generator = Learner(
             "generator", self.network, highest_rate=config.learning_rate, config=config, rate_shares=shares
         )
@@ -141,6 +141,12 @@ class Trainer:
         with torch.no_grad():
             now = [each.detach() for each in self.network.parameters()]
             torch._foreach_lerp_(list(self._averaged.values()), now, 1 - decay)
+
+
+def _stage(config: TrainConfig, perceptual: PerceptualLoss | None) -> MotionStage | FrvsrStage | TecoganStage:
+    if config.stage == "motion":
+        return MotionStage()
+    return FrvsrStage() if config.stage == "frvsr" else TecoganStage(config, perceptual=perceptual)
 
 
 def learning_rate_share(config: TrainConfig, iteration: int, progress: float) -> float:

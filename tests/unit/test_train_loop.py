@@ -1,4 +1,4 @@
-"""The recipe on tiny networks and made material: both stages, going on exactly, stopping, what is left behind."""
+"""The recipe on tiny networks and made material: every stage, going on exactly, stopping, what is left behind."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from irss_core.metrics.perceptual_weights import LpipsWeights
 from irss_core.progress import CancelToken
 from irss_core.train import journal
 from irss_core.train.checkpoint import MAX_FILE_BYTES, Checkpoint, export, load_latest, load_start, save_checkpoint
-from irss_core.train.config import Stage, TrainConfig
+from irss_core.train.config import STAGES, Stage, TrainConfig
 from irss_core.train.loop import Outcome, TrainLoop
 from irss_core.train.perceptual import PerceptualLoss
 from irss_core.train.recipe import StageRequest, starting_point, train_stage
-from irss_core.train.stages import unroll
+from irss_core.train.stages import Rollout, temporal_loss, unroll, warp_loss
 from irss_core.train.trainer import Trainer, learning_rate_share
 from irss_core.train.validation import Validation
 from tests.made_sets import clip, scene, write
@@ -104,7 +104,7 @@ def random_lpips() -> LpipsWeights:
 # -- going on ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stage", ["frvsr", "tecogan"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_resumed_run_takes_the_very_steps_of_one_that_was_never_stopped(stage: Stage, tmp_path: Path) -> None:
     loop(tiny(stage), tmp_path / "whole").run()
 
@@ -327,6 +327,44 @@ def test_the_motion_estimator_learns_at_its_share_of_the_rate() -> None:
     assert motion == pytest.approx(0.1 * picture, rel=0.01)
 
 
+def test_the_motion_stage_trains_the_motion_estimator_and_nothing_else() -> None:
+    trainer = Trainer(tiny("motion"), device=CPU)
+    before = {name: each.clone() for name, each in trainer.network.state_dict().items()}
+    logged = trainer.step(Noise(torch.Generator().manual_seed(1)).batch(), progress=0.0)
+    moved = {name for name, each in trainer.network.state_dict().items() if not torch.equal(each, before[name])}
+    assert moved == {name for name in before if name.startswith("fnet.")}
+    assert {"warp", "warp_hr", "motion"} <= set(logged)
+
+
+def test_the_warp_loss_is_least_for_the_true_motion() -> None:
+    first = torch.full((1, 1, 3, 8, 12), 0.5)
+    first[..., 4:8] = torch.rand(1, 1, 3, 8, 4, generator=torch.Generator().manual_seed(1))
+    frames = torch.cat((first, first.roll(2, -1)), 1)  # to the right, so the way back leads to the left
+    network = FRNet(blocks=1)
+    by_shift = {
+        x: float(warp_loss(network, frames, torch.tensor([x, 0.0]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 8, 12)))
+        for x in (-3.0, -2.0, 0.0, 2.0)
+    }
+    assert by_shift[-2.0] == pytest.approx(1e-3, rel=0.01)  # the Charbonnier loss of no difference
+    assert min(by_shift[x] for x in (-3.0, 0.0, 2.0)) > 0.05
+
+
+def test_the_temporal_loss_lets_errors_travel_and_minds_those_that_stay_behind() -> None:
+    truth = torch.rand(1, 2, 3, 4, 8, generator=torch.Generator().manual_seed(1))
+    flows = torch.tensor([-1.0, 0.0]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 4, 8)  # everything moves one pixel right
+    error = torch.zeros_like(truth)
+    error[:, 0, :, 2, 3] = error[:, 1, :, 2, 4] = 0.5
+    floor = 1e-3  # of the Charbonnier loss, where nothing differs
+
+    def loss(made: Tensor) -> float:
+        return float(temporal_loss(FRNet(blocks=1), Rollout(made, flows, flows), truth))
+
+    assert loss(truth + error) == pytest.approx(floor, rel=0.01)
+    error[:, 1] = error[:, 0]
+    assert loss(truth + error) == pytest.approx((2 * 0.5 + 30 * floor) / 32, rel=0.01)
+    assert loss(truth + 0.25) == pytest.approx(floor, rel=0.01)
+
+
 def test_the_perceptual_loss_is_the_metric_and_reaches_the_picture() -> None:
     weights = random_lpips()
     generator = np.random.default_rng(1)
@@ -343,7 +381,7 @@ def test_the_perceptual_loss_is_the_metric_and_reaches_the_picture() -> None:
 # -- the configuration -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stage", ["frvsr", "tecogan"])
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_configuration_survives_json(stage: Stage, device: str) -> None:
     config = replace(TrainConfig.for_device(stage, device, precision="bf16", seed=7), total_minutes=12.5)
@@ -408,6 +446,15 @@ def test_stage_2_begins_with_what_stage_1_left(tmp_path: Path) -> None:
     assert starting_point("frvsr", tmp_path, None) is None
 
 
+def test_stage_1_begins_with_the_motion_estimator_that_was_trained_before_it(tmp_path: Path) -> None:
+    left = tmp_path / "motion" / "weights.safetensors"
+    left.parent.mkdir()
+    left.touch()
+    assert starting_point("frvsr", tmp_path, None) == left
+    assert starting_point("frvsr", tmp_path, SHIPPED) == SHIPPED
+    assert starting_point("motion", tmp_path, None) is None
+
+
 def trained(out: Path, config: TrainConfig, notes: list[str], **changes: Any) -> Outcome:
     request = StageRequest(
         config=config,
@@ -457,7 +504,7 @@ def test_a_call_that_finds_the_stage_finished_changes_nothing_of_the_result(tmp_
     assert first.result.read_bytes() == weights
 
 
-def test_one_command_trains_both_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_command_trains_all_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IRSS_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("IRSS_OFFLINE", "1")
     for index in range(3):
@@ -470,7 +517,7 @@ def test_one_command_trains_both_stages(tmp_path: Path, monkeypatch: pytest.Monk
     ]  # fmt: skip
     status = main(command, console=Console(out, err))
     assert status == 0, err.getvalue()
-    assert out.getvalue().count("2 iterations, finished") == 2
+    assert out.getvalue().count("2 iterations, finished") == 3
     card = (tmp_path / "out" / "tecogan" / "card.md").read_text()
     assert "| began with | weights.safetensors |" in card
     assert "| command | `irss train tecogan --photos " in card
