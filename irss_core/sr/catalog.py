@@ -73,7 +73,6 @@ class ModelSpec:
 
 _ESRGAN_PAPER = "Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure Synthetic Data (2021)"
 _ESRGAN_PAPER_URL = "https://arxiv.org/abs/2107.10833"
-_OWN_VERSION = "v1"  # of the networks that were trained for this project
 _FRVSR_PAPER = "Frame-Recurrent Video Super-Resolution (2018)"
 _FRVSR_PAPER_URL = "https://arxiv.org/abs/1801.04590"
 _TECOGAN_PAPER = "Learning Temporal Coherence via Self-Supervision for GAN-based Video Generation (2020)"
@@ -132,14 +131,15 @@ def _frnet(
     paper: str,
     paper_url: str,
     source_url: str,
+    version: int,
     sha256: str,
     size_bytes: int,
 ) -> ModelSpec:
     """One of the sequence networks that this project trained; its file has the name and the version."""
-    filename = f"{name}-{_OWN_VERSION}.safetensors"
+    filename = f"{name}-v{version}.safetensors"
     return ModelSpec(
         name=name,
-        title=title,
+        title=f"{title} (v{version})",
         summary=summary,
         architecture="frnet",
         kind="sequence",
@@ -269,21 +269,23 @@ _ALL = (
     ),
     _frnet(
         "tecogan-x4",
-        "TecoGAN x4 (v1)",
+        "TecoGAN x4",
         "Made for clips: carries its last result along the motion, so detail stays put instead of flickering.",
         paper=_TECOGAN_PAPER,
         paper_url=_TECOGAN_PAPER_URL,
         source_url="https://github.com/thunil/TecoGAN",
-        sha256="71385952dc82c8c5a16938d2920db2d08cce5a4e1ef04bd1e401e013ad023719",
+        version=2,
+        sha256="7fe1c3da99dbedd0d3d72ece5f4cdc4ebe07d77b2ff4825027f278e1ba10399b",
         size_bytes=5_185_578,
     ),
     _frnet(
         "frvsr-x4",
-        "FRVSR x4 (v1)",
+        "FRVSR x4",
         "TecoGAN's network before its adversarial training: closest to the truth on clips, soft where unsure.",
         paper=_FRVSR_PAPER,
         paper_url=_FRVSR_PAPER_URL,
         source_url="https://github.com/msmsajjadi/FRVSR",
+        version=1,
         sha256="1921f0e753886d8b489c16b8a14ce454670aefffa2c77ba94842114b06e418eb",
         size_bytes=5_185_578,
     ),

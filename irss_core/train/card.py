@@ -15,7 +15,7 @@ Source = tuple[str, str, str]
 """A file of the training data, its licence, and where it is from."""
 
 _TITLES: dict[Stage, str] = {
-    "motion": "FRVSR's motion estimator, trained alone, for the whole network to begin with; its pictures are of no use",
+    "motion": "FRVSR's motion estimator alone, for the whole network to begin with; its pictures are of no use",
     "frvsr": "FRVSR: Charbonnier loss on the output, warp loss on the input; close to the truth, soft where unsure",
     "tecogan": "TecoGAN: adversarial, with a spatio-temporal discriminator; sharp, its detail plausible, not true",
 }
@@ -23,7 +23,7 @@ _MEANINGS = {
     "charbonnier": "output against truth",
     "warp": "input frame against the one before, warped",
     "warp_hr": "true frame against the one before, warped by the same motion",
-    "temporal": "how much the error changes on its way along the motion",
+    "optical_flow": "motion of the output against motion of the truth, where Lucas and Kanade find it",
     "ping_pong": "the two visits to a frame of a sequence played forth and back",
     "perceptual": "LPIPS with SqueezeNet, output against truth",
     "adversarial": "what the discriminator does not believe",

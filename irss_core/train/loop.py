@@ -17,7 +17,7 @@ from irss_core.progress import CancelToken, ProgressCallback, ProgressUpdate
 from irss_core.sr.memory import reusing_memory
 from irss_core.train.batches import BatchSource
 from irss_core.train.checkpoint import Checkpoint, export, load_latest, save_checkpoint
-from irss_core.train.config import Stage, TrainConfig
+from irss_core.train.config import TrainConfig
 from irss_core.train.journal import TRAINING, VALIDATION, Means, append, read, rewind
 from irss_core.train.trainer import Trainer
 

@@ -19,6 +19,7 @@ from vendor.tecogan.losses import (
     charbonnier,
     discriminator_loss,
     feature_space_loss,
+    optical_flow,
     ping_pong_loss,
 )
 
@@ -80,21 +81,26 @@ def warp_loss(network: FRNet, frames: Tensor, flows: Tensor) -> Tensor:
     return charbonnier(network.warp(before, flows.flatten(0, 1)), now)
 
 
-def temporal_loss(network: FRNet, made: Rollout, hr: Tensor) -> Tensor:
-    """Return how much the error, made minus true, changes on its way along the motion, for NxTx3xHxW ``hr``.
+def optical_flow_loss(network: FRNet, made: Rollout, hr: Tensor) -> Tensor:
+    """Return how far what the output shows moves otherwise than the truth does, in HR pixels, for NxTx3xHxW ``hr``.
 
-    Detail that was made up costs nothing as long as it travels with what it lies on. The motion learns nothing here.
+    Both are brought onto the frame before by the same motion, and the optical flow that is left over is compared.
     """
-    error = made.frames - hr
-    before, now = error[:, :-1].flatten(0, 1), error[:, 1:].flatten(0, 1)
-    return charbonnier(network.warp(before, made.flows.detach().flatten(0, 1)), now)
+    flows = made.flows.detach().flatten(0, 1)
+    left_over = []
+    for frames in (made.frames, hr):
+        light = frames.mean(2, keepdim=True)
+        before, now = light[:, :-1].flatten(0, 1), light[:, 1:].flatten(0, 1)
+        left_over.append(optical_flow(network.warp(before, flows), now))
+    made_flow, true_flow = left_over
+    return (made_flow - true_flow).square().sum(1).add(1e-4).sqrt().mean()
 
 
 class MotionStage:
     """The motion estimator alone: what it cannot follow, no later stage can carry on.
 
-    A tenth of an LR pixel, hardly seen in the soft input, is nearly half a pixel of the output: so the true frames, too,
-    must come to lie on each other.
+    A tenth of an LR pixel, hardly seen in the soft input, is nearly half a pixel of the output: so the true frames must
+    come to lie on each other, too.
     """
 
     discriminator: nn.Module | None = None
@@ -139,7 +145,7 @@ class TecoganStage:
             "warp": warp_loss(network, lr, made.flows_lr),
             "warp_hr": warp_loss(network, hr, made.flows),
             "ping_pong": ping_pong_loss(made.frames),
-            "temporal": temporal_loss(network, made, hr),
+            "optical_flow": optical_flow_loss(network, made, hr),
         }
         if self._perceptual is not None:
             terms["perceptual"] = self._perceptual(made.frames.flatten(0, 1), hr.flatten(0, 1))

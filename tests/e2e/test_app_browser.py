@@ -235,7 +235,7 @@ def test_two_visitors_at_once_each_get_their_own(visit: Any) -> None:
 def test_a_visitors_own_checkpoint_is_offered_to_them_alone(visit: Any, tmp_path: Path) -> None:
     anna, bert = visit(), visit()
     mine = tmp_path / "my-tecogan.safetensors"
-    shutil.copyfile(ROOT / "vendor/tecogan/weights/tecogan-x4-v1.safetensors", mine)
+    shutil.copyfile(ROOT / "vendor/tecogan/weights/tecogan-x4-v2.safetensors", mine)
     anna.tab("Models")
     anna.page.get_by_role("row", name="TecoGAN x4").get_by_text("here", exact=True).wait_for()
     anna.page.locator("#irss-machine dl").wait_for(timeout=PATIENCE_MS)

@@ -152,7 +152,7 @@ def test_what_cannot_be_measured_gets_a_message_and_harms_nothing(visit: Any, tm
 def test_a_visitors_own_checkpoint_stands_in_the_table(visit: Any, tmp_path: Path) -> None:
     visitor = visit()
     mine = tmp_path / "my-tecogan.safetensors"
-    shutil.copyfile(ROOT / "vendor/tecogan/weights/tecogan-x4-v1.safetensors", mine)
+    shutil.copyfile(ROOT / "vendor/tecogan/weights/tecogan-x4-v2.safetensors", mine)
     visitor.tab("Models")
     visitor.upload("irss-checkpoint-file", mine)
     visitor.page.get_by_text("Loaded: FRNet").wait_for(timeout=PATIENCE_MS)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from irss_core.sr.catalog import MODELS
 from tests.e2e.chromium import BROWSER_MARKS
 from tests.e2e.visitors import PATIENCE_MS, Visitor, picture
 
@@ -200,7 +201,7 @@ def test_large_work_of_the_image_tab_goes_to_the_queue_with_one_click(visit: Any
     page.get_by_text("From the Image tab: groot.png").wait_for()
     assert page.get_by_role("tab", name="Queue", exact=True).get_attribute("aria-selected") == "true"
     page.locator(".irss-forecast", has_text="1 file").wait_for()
-    for label, title in (("Model", "Real-ESRGAN x4plus"), ("Also with", "TecoGAN x4 (v1)")):
+    for label, title in (("Model", "Real-ESRGAN x4plus"), ("Also with", MODELS["tecogan-x4"].title)):
         chosen = page.get_by_role("combobox", name=label, exact=True).locator("visible=true")
         sync_api.expect(chosen).to_have_value(title)
     visitor.shot("queue-1280-light-handed-over")

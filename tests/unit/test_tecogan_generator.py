@@ -24,7 +24,7 @@ from vendor.tecogan import (
 )
 from vendor.tecogan.generator import ColourConv, CubicUpsampler
 
-WEIGHTS = Path(vendor.tecogan.__file__).parent / "weights" / "tecogan-x4-v1.safetensors"
+WEIGHTS = Path(vendor.tecogan.__file__).parent / "weights" / "tecogan-x4-v2.safetensors"
 CARD = WEIGHTS.with_suffix(".md")
 VARIANTS: list[tuple[int, int, Degradation]] = [
     (4, 10, "BD"),

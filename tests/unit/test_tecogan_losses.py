@@ -14,6 +14,7 @@ from vendor.tecogan.losses import (
     charbonnier,
     discriminator_loss,
     feature_space_loss,
+    optical_flow,
     ping_pong_loss,
 )
 
@@ -49,6 +50,21 @@ def test_ping_pong_is_zero_for_a_symmetric_sequence_whatever_its_turning_point()
 def test_ping_pong_refuses_a_sequence_that_was_not_played_back(length: int) -> None:
     with pytest.raises(ValueError, match=f"not {length}"):
         ping_pong_loss(torch.zeros(1, length, 3, 2, 2))
+
+
+def test_optical_flow_finds_how_far_waves_have_come_and_nothing_where_nothing_is_seen() -> None:
+    x, y = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="xy")
+
+    def waves(right: float, down: float) -> torch.Tensor:
+        picture = 0.5 + 0.25 * (0.4 * (x - right)).sin() + 0.25 * (0.4 * (y - down)).sin()
+        return picture.view(1, 1, 64, 64)
+
+    flow = optical_flow(waves(0, 0), waves(0.5, -0.25))
+    assert flow.shape == (1, 2, 12, 12)
+    # Slopes by central differences are 3 % too small, the pull towards 0 takes 2 %.
+    assert float(flow[:, 0].mean()) == pytest.approx(0.5, rel=0.05)
+    assert float(flow[:, 1].mean()) == pytest.approx(-0.25, rel=0.05)
+    assert float(optical_flow(torch.zeros(1, 1, 64, 64), torch.ones(1, 1, 64, 64)).abs().max()) == 0.0
 
 
 def test_adversarial_losses_are_the_vanilla_ones() -> None:

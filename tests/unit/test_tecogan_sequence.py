@@ -14,7 +14,7 @@ from torch import Tensor
 import vendor.tecogan
 from vendor.tecogan import FRNet, SequenceState
 
-WEIGHTS = Path(vendor.tecogan.__file__).parent / "weights" / "tecogan-x4-v1.safetensors"
+WEIGHTS = Path(vendor.tecogan.__file__).parent / "weights" / "tecogan-x4-v2.safetensors"
 
 
 @pytest.fixture(scope="module")

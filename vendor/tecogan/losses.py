@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CHARBONNIER_EPSILON = 1e-3  # a quarter of a grey level: below it the loss is round, above it straight
+_FLAT = 1e-4  # mean squared slope, values in 0..1 a pixel, below which a window counts as having no texture
 FEATURE_NORMS = (12.0, 14.0, 24.0, 100.0)  # of thunil/TecoGAN: what brings the four layers to one level
 
 
@@ -34,6 +35,25 @@ def ping_pong_loss(frames: Tensor) -> Tensor:
         raise ValueError(f"A ping-pong sequence has 3, 5, 7 … frames, not {length}.")
     half = length // 2
     return (_float(frames[:, :half]) - _float(frames.flip(1)[:, :half])).abs().mean()
+
+
+def optical_flow(previous: Tensor, current: Tensor, *, window: int = 15, stride: int = 4) -> Tensor:
+    """Return Nx2xhxw, (x, y) in pixels: how far Nx1xHxW ``current`` has moved on from ``previous``, by Lucas-Kanade.
+
+    One step, without pyramids: for motion of up to about a pixel. A window's least squares, held towards 0 where it has
+    no texture (gradients of less than about two grey levels). Values are those of windows every ``stride`` pixels.
+    """
+    previous, current = (F.avg_pool2d(_float(each), 3, 1) for each in (previous, current))
+    mean = (previous + current) / 2
+    slope_x = (mean[..., 1:-1, 2:] - mean[..., 1:-1, :-2]) / 2
+    slope_y = (mean[..., 2:, 1:-1] - mean[..., :-2, 1:-1]) / 2
+    change = (current - previous)[..., 1:-1, 1:-1]
+    products = torch.cat(
+        (slope_x * slope_x, slope_x * slope_y, slope_y * slope_y, slope_x * change, slope_y * change), 1
+    )
+    xx, xy, yy, xt, yt = F.avg_pool2d(products, window, stride).chunk(5, 1)
+    xx, yy = xx + _FLAT, yy + _FLAT
+    return torch.cat((xy * yt - yy * xt, xy * xt - xx * yt), 1) / (xx * yy - xy * xy)
 
 
 def adversarial_loss(fake: Tensor) -> Tensor:
