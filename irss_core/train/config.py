@@ -38,8 +38,8 @@ _LOSS_WEIGHTS: dict[Stage, dict[str, float]] = {
     },
 }
 
-# With the few sequences that a CPU takes at a time, half of the feature space, against more of LPIPS: at the others'
-# weights results became worse the longer the discriminator learnt (docs/training.md).
+# A CPU takes few sequences at a time: at the weights above, results became worse the longer the discriminator learnt.
+# Half of the feature space against more of LPIPS lies between the weights that worked (docs/training.md).
 _SMALL_BATCH_WEIGHTS = {"perceptual": 1.0, "feature_space": 0.01}
 _SMALL_BATCH: dict[Stage, int] = {"motion": 4, "frvsr": 2, "tecogan": 1}
 _ITERATIONS: dict[Stage, tuple[int, int]] = {  # on a CPU, on CUDA

@@ -84,7 +84,7 @@ def warp_loss(network: FRNet, frames: Tensor, flows: Tensor) -> Tensor:
 def optical_flow_loss(network: FRNet, made: Rollout, hr: Tensor) -> Tensor:
     """Return how far what the output shows moves otherwise than the truth does, in HR pixels, for NxTx3xHxW ``hr``.
 
-    Both are brought onto the frame before by the same motion, and the optical flow that is left over is compared.
+    In both the same motion brings each frame onto the next, and the optical flow that is left over is compared.
     """
     flows = made.flows.detach().flatten(0, 1)
     left_over = []
